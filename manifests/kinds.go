@@ -1,0 +1,80 @@
+package manifests
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/conversion"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Kinds are the kinds skiff serves, by group and then in the order upstream's
+// discovery lists them. The kinds are shared and must not be changed.
+func Kinds() []*Kind {
+	return slices.DeleteFunc(slices.Clone(allKinds()), func(k *Kind) bool { return k.Unserved })
+}
+
+// KindFor returns the kind of a resource, served or not, or nil.
+func KindFor(gr schema.GroupResource) *Kind { return kindsByResource()[gr] }
+
+var allKinds = sync.OnceValue(func() []*Kind {
+	return []*Kind{
+		configMapKind(),
+		endpointsKind(),
+		eventKind(),
+		limitRangeKind(),
+		namespaceKind(),
+		nodeKind(),
+		persistentVolumeClaimKind(),
+		persistentVolumeKind(),
+		podKind(),
+		podTemplateKind(),
+		replicationControllerKind(),
+		resourceQuotaKind(),
+		secretKind(),
+		serviceAccountKind(),
+		serviceKind(),
+
+		controllerRevisionKind(),
+		daemonSetKind(),
+		deploymentKind(),
+		replicaSetKind(),
+		statefulSetKind(),
+
+		cronJobKind(),
+		jobKind(),
+
+		endpointSliceKind(),
+		leaseKind(),
+		priorityClassKind(),
+	}
+})
+
+var kindsByResource = sync.OnceValue(func() map[schema.GroupResource]*Kind {
+	out := map[schema.GroupResource]*Kind{}
+	for _, k := range allKinds() {
+		out[k.GroupResource()] = k
+	}
+	return out
+})
+
+// newKind fills in what follows from the rest.
+func newKind(gvk schema.GroupVersionKind, k Kind) *Kind {
+	k.GVK = gvk
+	if k.Singular == "" {
+		k.Singular = strings.ToLower(gvk.Kind)
+	}
+	if k.Served == nil {
+		k.Served = []schema.GroupVersionKind{gvk}
+	}
+	return &k
+}
+
+func coreKind(kind string) schema.GroupVersionKind { return corev1.SchemeGroupVersion.WithKind(kind) }
+func appsKind(kind string) schema.GroupVersionKind { return appsv1.SchemeGroupVersion.WithKind(kind) }
+
+// scope is what a conversion function is handed; none of ours needs one.
+type scope = conversion.Scope

@@ -1,0 +1,213 @@
+package manifests
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/kubernetes/pkg/apis/core"
+	"k8s.io/utils/ptr"
+)
+
+// This file is the one place that says which fields skiff does not honour. Each
+// gets a warning that names it, so that nothing is ignored in silence. When a
+// field comes to be honoured, its line goes.
+
+// unhonouredField is a field that skiff stores but does not act on.
+type unhonouredField[T any] struct {
+	name string // below the object that holds it
+	set  func(*T) bool
+	why  string
+}
+
+// storedOnly are the kinds that are stored and served, but that nothing acts on
+// yet.
+var storedOnly = map[string]string{
+	"Service":               "skiff does not route to services yet: the object is stored, and no traffic reaches it",
+	"PersistentVolume":      "skiff does not bind persistent volumes yet: the object is stored, and nothing uses it",
+	"PersistentVolumeClaim": "skiff does not provide persistent volumes yet: the claim is stored, and stays pending",
+	"ResourceQuota":         "skiff does not enforce quotas yet: the object is stored, and nothing is limited by it",
+	"LimitRange":            "skiff does not enforce limit ranges yet: the object is stored, and nothing is limited by it",
+}
+
+// warnOfStoredOnly is the warning of a kind that nothing acts on.
+func warnOfStoredOnly(kind string) []string {
+	if why, ok := storedOnly[kind]; ok {
+		return []string{why}
+	}
+	return nil
+}
+
+var unhonouredPodFields = []unhonouredField[core.PodSpec]{
+	{"runtimeClassName", func(s *core.PodSpec) bool { return s.RuntimeClassName != nil }, "skiff has one runtime, the field has no effect"},
+	{"overhead", func(s *core.PodSpec) bool { return len(s.Overhead) > 0 }, "skiff has one runtime, the field has no effect"},
+	{"subdomain", func(s *core.PodSpec) bool { return s.Subdomain != "" }, "skiff has no cluster DNS, other pods can not resolve the name"},
+	{"setHostnameAsFQDN", func(s *core.PodSpec) bool { return ptr.Deref(s.SetHostnameAsFQDN, false) }, "skiff has no cluster DNS, the field has no effect"},
+	{"hostUsers", func(s *core.PodSpec) bool { return !ptr.Deref(s.HostUsers, true) }, "skiff does not use user namespaces, the field has no effect"},
+	{"os", func(s *core.PodSpec) bool { return s.OS != nil && s.OS.Name != core.Linux }, "skiff runs Linux containers only"},
+	{"resources", func(s *core.PodSpec) bool { return s.Resources != nil }, "skiff limits containers and not pods, the field has no effect"},
+	{"resourceClaims", func(s *core.PodSpec) bool { return len(s.ResourceClaims) > 0 }, "skiff does not allocate devices, the field has no effect"},
+	{"imagePullSecrets", func(s *core.PodSpec) bool { return len(s.ImagePullSecrets) > 0 }, "skiff pulls with the engine's own credentials, the field has no effect"},
+	{"automountServiceAccountToken", func(s *core.PodSpec) bool { return ptr.Deref(s.AutomountServiceAccountToken, false) }, "skiff mounts no service account tokens, the field has no effect"},
+	{"affinity.podAffinity", func(s *core.PodSpec) bool { return s.Affinity != nil && s.Affinity.PodAffinity != nil }, "skiff does not schedule by it yet, the field has no effect"},
+	{"affinity.podAntiAffinity", func(s *core.PodSpec) bool { return s.Affinity != nil && s.Affinity.PodAntiAffinity != nil }, "skiff does not schedule by it yet, the field has no effect"},
+	{"topologySpreadConstraints", func(s *core.PodSpec) bool { return len(s.TopologySpreadConstraints) > 0 }, "skiff does not schedule by it yet, the field has no effect"},
+	{"evictionResponders", func(s *core.PodSpec) bool { return len(s.EvictionResponders) > 0 }, "skiff asks nobody before an eviction, the field has no effect"},
+	{"schedulingGroup", func(s *core.PodSpec) bool { return s.SchedulingGroup != nil }, "skiff does not schedule pods in groups, the field has no effect"},
+}
+
+var unhonouredPodSecurity = []unhonouredField[core.PodSecurityContext]{
+	{"seLinuxOptions", func(c *core.PodSecurityContext) bool { return c.SELinuxOptions != nil }, "skiff does not set SELinux labels, the field has no effect"},
+	{"seLinuxChangePolicy", func(c *core.PodSecurityContext) bool { return c.SELinuxChangePolicy != nil }, "skiff does not set SELinux labels, the field has no effect"},
+	{"windowsOptions", func(c *core.PodSecurityContext) bool { return c.WindowsOptions != nil }, "skiff runs Linux containers only"},
+	{"supplementalGroupsPolicy", func(c *core.PodSecurityContext) bool {
+		return ptr.Deref(c.SupplementalGroupsPolicy, core.SupplementalGroupsPolicyMerge) != core.SupplementalGroupsPolicyMerge
+	}, "skiff merges the groups of the image and of the pod, the field has no effect"},
+	{"fsGroupChangePolicy", func(c *core.PodSecurityContext) bool { return c.FSGroupChangePolicy != nil }, "skiff gives volumes their group when it makes them, the field has no effect"},
+	{"seccompProfile", func(c *core.PodSecurityContext) bool { return localSeccomp(c.SeccompProfile) }, "skiff loads no seccomp profiles from the node, the pod will not start"},
+}
+
+var unhonouredContainerFields = []unhonouredField[core.Container]{
+	{"volumeDevices", func(c *core.Container) bool { return len(c.VolumeDevices) > 0 }, "skiff has no block volumes, the field has no effect"},
+	{"resources.claims", func(c *core.Container) bool { return len(c.Resources.Claims) > 0 }, "skiff does not allocate devices, the field has no effect"},
+}
+
+var unhonouredContainerSecurity = []unhonouredField[core.SecurityContext]{
+	{"seLinuxOptions", func(c *core.SecurityContext) bool { return c.SELinuxOptions != nil }, "skiff does not set SELinux labels, the field has no effect"},
+	{"windowsOptions", func(c *core.SecurityContext) bool { return c.WindowsOptions != nil }, "skiff runs Linux containers only"},
+	{"procMount", func(c *core.SecurityContext) bool {
+		return ptr.Deref(c.ProcMount, core.DefaultProcMount) != core.DefaultProcMount
+	}, "skiff leaves /proc as the engine mounts it, the field has no effect"},
+	{"seccompProfile", func(c *core.SecurityContext) bool { return localSeccomp(c.SeccompProfile) }, "skiff loads no seccomp profiles from the node, the pod will not start"},
+}
+
+var unhonouredMountFields = []unhonouredField[core.VolumeMount]{
+	{"recursiveReadOnly", func(m *core.VolumeMount) bool {
+		return ptr.Deref(m.RecursiveReadOnly, core.RecursiveReadOnlyDisabled) == core.RecursiveReadOnlyEnabled
+	}, "skiff can not make submounts read-only, the pod will not start"},
+	{"bindMountOptions", func(m *core.VolumeMount) bool { return len(m.BindMountOptions) > 0 }, "skiff mounts with the engine's own options, the field has no effect"},
+}
+
+var unhonouredEmptyDirFields = []unhonouredField[core.EmptyDirVolumeSource]{
+	{"medium", func(d *core.EmptyDirVolumeSource) bool {
+		return d.Medium != core.StorageMediumDefault && d.Medium != core.StorageMediumMemory
+	}, "skiff can not make volumes of huge pages, the pod will not start"},
+	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool {
+		return d.SizeLimit != nil && d.Medium == core.StorageMediumDefault
+	}, "skiff does not limit the size of volumes on disk, the field has no effect"},
+}
+
+var unhonouredProjections = []unhonouredField[core.VolumeProjection]{
+	{"serviceAccountToken", func(p *core.VolumeProjection) bool { return p.ServiceAccountToken != nil }, "skiff issues no service account tokens, the pod will not start"},
+	{"clusterTrustBundle", func(p *core.VolumeProjection) bool { return p.ClusterTrustBundle != nil }, "skiff has no trust bundles, the pod will not start"},
+	{"podCertificate", func(p *core.VolumeProjection) bool { return p.PodCertificate != nil }, "skiff issues no certificates to pods, the pod will not start"},
+}
+
+// honouredVolumes are the volume sources that skiff can mount.
+var honouredVolumes = []string{"configMap", "downwardAPI", "emptyDir", "hostPath", "projected", "secret"}
+
+// limitedResources are the resources whose limits skiff enforces.
+var limitedResources = []core.ResourceName{core.ResourceCPU, core.ResourceMemory}
+
+// unhonoured warns of what skiff can not honour in a pod's specification.
+func unhonoured(path *field.Path, s *core.PodSpec) []string {
+	warnings := warnOfFields(path, s, unhonouredPodFields)
+	if s.SecurityContext != nil {
+		warnings = append(warnings, warnOfFields(path.Child("securityContext"), s.SecurityContext, unhonouredPodSecurity)...)
+	}
+	for i := range s.Volumes {
+		warnings = append(warnings, unhonouredVolume(path.Child("volumes").Index(i), &s.Volumes[i])...)
+	}
+	for i := range s.InitContainers {
+		warnings = append(warnings, unhonouredContainer(path.Child("initContainers").Index(i), &s.InitContainers[i])...)
+	}
+	for i := range s.Containers {
+		warnings = append(warnings, unhonouredContainer(path.Child("containers").Index(i), &s.Containers[i])...)
+	}
+	return warnings
+}
+
+// localSeccomp says that a profile is a file on the node. The engine has the
+// others.
+func localSeccomp(p *core.SeccompProfile) bool {
+	return p != nil && p.Type == core.SeccompProfileTypeLocalhost
+}
+
+func unhonouredContainer(path *field.Path, c *core.Container) []string {
+	warnings := warnOfFields(path, c, unhonouredContainerFields)
+	if c.SecurityContext != nil {
+		warnings = append(warnings, warnOfFields(path.Child("securityContext"), c.SecurityContext, unhonouredContainerSecurity)...)
+	}
+	for i := range c.VolumeMounts {
+		warnings = append(warnings, warnOfFields(path.Child("volumeMounts").Index(i), &c.VolumeMounts[i], unhonouredMountFields)...)
+	}
+	for i := range c.Env {
+		if from := c.Env[i].ValueFrom; from != nil && from.FileKeyRef != nil {
+			warnings = append(warnings, path.Child("env").Index(i).Child("valueFrom", "fileKeyRef").String()+
+				": skiff does not read variables from files, the variable will not be set")
+		}
+	}
+	for _, name := range sortedResources(c.Resources.Limits) {
+		if !slices.Contains(limitedResources, name) {
+			warnings = append(warnings, path.Child("resources", "limits").Key(string(name)).String()+
+				": skiff limits cpu and memory only, the field has no effect")
+		}
+	}
+	return warnings
+}
+
+func unhonouredVolume(path *field.Path, v *core.Volume) []string {
+	source := reflect.ValueOf(&v.VolumeSource).Elem()
+	var warnings []string
+	for i, name := range volumeSourceNames() {
+		if !source.Field(i).IsNil() && !slices.Contains(honouredVolumes, name) {
+			warnings = append(warnings, path.Child(name).String()+": skiff can not mount volumes of this kind, the pod will not start")
+		}
+	}
+	if v.EmptyDir != nil {
+		warnings = append(warnings, warnOfFields(path.Child("emptyDir"), v.EmptyDir, unhonouredEmptyDirFields)...)
+	}
+	if v.Projected != nil {
+		for i := range v.Projected.Sources {
+			at := path.Child("projected", "sources").Index(i)
+			warnings = append(warnings, warnOfFields(at, &v.Projected.Sources[i], unhonouredProjections)...)
+		}
+	}
+	return warnings
+}
+
+func warnOfFields[T any](path *field.Path, obj *T, table []unhonouredField[T]) []string {
+	var warnings []string
+	for _, f := range table {
+		if f.set(obj) {
+			warnings = append(warnings, path.Child(f.name).String()+": "+f.why)
+		}
+	}
+	return warnings
+}
+
+// volumeSourceNames are the fields of a volume's source, as they are written in
+// a manifest, in the order of the internal type.
+var volumeSourceNames = sync.OnceValue(func() []string {
+	written := reflect.TypeFor[corev1.VolumeSource]()
+	internal := reflect.TypeFor[core.VolumeSource]()
+	names := make([]string, internal.NumField())
+	for i := range names {
+		if f, ok := written.FieldByName(internal.Field(i).Name); ok {
+			names[i], _, _ = strings.Cut(f.Tag.Get("json"), ",")
+		}
+	}
+	return names
+})
+
+func sortedResources(l core.ResourceList) []core.ResourceName {
+	names := make([]core.ResourceName, 0, len(l))
+	for name := range l {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
