@@ -1,0 +1,142 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage/names"
+	"k8s.io/apiserver/pkg/warning"
+
+	"skiff/manifests"
+	"skiff/store"
+)
+
+// maxGeneratedNames is how many names are tried for an object that brings only
+// a generateName, as upstream does.
+const maxGeneratedNames = 8
+
+// Create stores a new object. It takes obj over: the caller must not use it
+// afterwards.
+func (r *Resource) Create(ctx context.Context, namespace string, obj store.Object, o CreateOptions) (store.Object, error) {
+	rest.WipeObjectMetaSystemFields(obj)
+	if err := r.settleNamespace(namespace, obj); err != nil {
+		return nil, err
+	}
+	defer r.enter(o.DryRun)()
+	request := Request{Operation: Create, Namespace: obj.GetNamespace(), Name: obj.GetName(), Object: obj, DryRun: o.DryRun}
+	if err := r.admit(ctx, request); err != nil {
+		return nil, err
+	}
+	if obj.GetResourceVersion() != "" {
+		return nil, errVersionOnCreate
+	}
+	end, err := r.beginCreate(ctx, obj, o.Validate)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return r.insert(ctx, obj, o.DryRun)
+}
+
+// settleNamespace puts the object into the namespace of the request.
+func (r *Resource) settleNamespace(namespace string, obj store.Object) error {
+	return rest.EnsureObjectNamespaceMatchesRequestNamespace(rest.ExpectedNamespaceForScope(namespace, r.kind.Namespaced), obj)
+}
+
+// beginCreate makes of obj what is to be stored. The function it returns is to
+// be called when that is done or has failed.
+func (r *Resource) beginCreate(ctx context.Context, obj store.Object, validate func(context.Context, store.Object) error) (func(), error) {
+	untype(obj)
+	obj.SetUID(uuid.NewUUID())
+	obj.SetCreationTimestamp(r.now())
+	if obj.GetName() == "" && obj.GetGenerateName() != "" {
+		obj.SetName(r.freeName(obj.GetNamespace(), obj.GetGenerateName()))
+	}
+	end, err := r.hooks.create(obj)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.accept(ctx, obj, r.kind.Create(ctx, obj)); err != nil {
+		end()
+		return nil, err
+	}
+	if validate != nil {
+		if err := validate(ctx, obj); err != nil {
+			end()
+			return nil, err
+		}
+	}
+	return end, nil
+}
+
+// untype clears apiVersion and kind, which a stored object does not carry: its
+// type says them.
+func untype(obj store.Object) { obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) }
+
+// freeName tries random names until one is free. The last is returned anyway:
+// storing the object then tells that it is not.
+func (r *Resource) freeName(namespace, prefix string) string {
+	var name string
+	for range maxGeneratedNames {
+		name = names.SimpleNameGenerator.GenerateName(prefix)
+		if _, taken := r.store().Get(r.key(namespace, name)); !taken {
+			break
+		}
+	}
+	return name
+}
+
+// accept turns a review into an error, or passes its warnings on.
+func (r *Resource) accept(ctx context.Context, obj store.Object, review manifests.Review) error {
+	if len(review.Errors) > 0 {
+		return apierrors.NewInvalid(r.kind.GVK.GroupKind(), obj.GetName(), review.Errors)
+	}
+	for _, text := range review.Warnings {
+		warning.AddWarning(ctx, "", text)
+	}
+	return nil
+}
+
+func (r *Resource) insert(ctx context.Context, obj store.Object, dryRun bool) (store.Object, error) {
+	key := r.key(obj.GetNamespace(), obj.GetName())
+	if dryRun {
+		if _, exists := r.store().Get(key); exists {
+			return nil, r.alreadyExists(obj)
+		}
+		return obj, nil
+	}
+	stored, err := r.store().Commit(ctx, store.Change{Key: key, Object: obj})
+	switch {
+	case err == nil:
+		return stored[0], nil
+	case errors.Is(err, store.ErrExists):
+		return nil, r.alreadyExists(obj)
+	default:
+		return nil, r.failed("creating", obj.GetNamespace(), obj.GetName(), err)
+	}
+}
+
+// alreadyExists is the error for a name that is taken: by whom the name was
+// chosen and whether the other object is about to go is in its text.
+func (r *Resource) alreadyExists(obj store.Object) error {
+	err := apierrors.NewAlreadyExists(r.gr, obj.GetName())
+	if obj.GetGenerateName() != "" {
+		err = apierrors.NewGenerateNameConflict(r.gr, obj.GetName(), 1)
+	}
+	other, ok := r.store().Get(r.key(obj.GetNamespace(), obj.GetName()))
+	if ok && other.GetDeletionTimestamp() != nil {
+		err.ErrStatus.Message = fmt.Sprintf("object is being deleted: %s", err.ErrStatus.Message)
+	}
+	return err
+}
+
+// now is the time as objects carry it, in whole seconds.
+func (r *Resource) now() metav1.Time {
+	return metav1.NewTime(r.registry.options.Clock.Now()).Rfc3339Copy()
+}

@@ -1,0 +1,195 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/util/dryrun"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
+	"k8s.io/utils/ptr"
+
+	"skiff/manifests"
+	"skiff/store"
+)
+
+// Pods carries out the pods' subresources that are acts and not parts.
+type Pods struct{ resource *Resource }
+
+// Pods returns the acts on pods.
+func (r *Registry) Pods() Pods { return Pods{r.resources[groupResource("pods")]} }
+
+// Bind assigns a pod to a node. A pod can be assigned only once, and not when it
+// is being deleted or held back by a scheduling gate: that is a Conflict.
+func (p Pods) Bind(ctx context.Context, namespace, name, node string) error {
+	binding := &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
+	}
+	return p.Assign(ctx, namespace, binding, CreateOptions{})
+}
+
+// Assign carries out a Binding: the pod that bears its name gets its target as
+// node, its labels and its annotations. Its UID and resourceVersion are
+// preconditions.
+func (p Pods) Assign(ctx context.Context, namespace string, b *corev1.Binding, o CreateOptions) error {
+	if errs := manifests.ValidateBinding(b); len(errs) > 0 {
+		return apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Binding").GroupKind(), b.Name, errs)
+	}
+	if o.Validate != nil {
+		if err := o.Validate(ctx, b.DeepCopy()); err != nil {
+			return err
+		}
+	}
+	for {
+		err := p.tryAssign(ctx, namespace, b, o.DryRun)
+		if !raced(err) {
+			return err
+		}
+	}
+}
+
+func (p Pods) tryAssign(ctx context.Context, namespace string, b *corev1.Binding, dryRun bool) error {
+	r := p.resource
+	old, err := r.Get(namespace, b.Name)
+	if err != nil {
+		return err
+	}
+	if err := checkPreconditions(bindingPreconditions(b), old); err != nil {
+		return apierrors.NewConflict(r.gr, b.Name, err)
+	}
+	pod := old.(*corev1.Pod)
+	if err := assignable(pod); err != nil {
+		return apierrors.NewConflict(groupResource("pods/binding"), b.Name, err)
+	}
+	if dryRun {
+		return nil
+	}
+	revision, err := revisionOf(pod)
+	if err != nil {
+		return apierrors.NewInternalError(err)
+	}
+	_, err = r.store().Commit(ctx, store.Change{Key: r.key(namespace, b.Name), Expect: revision, Object: r.assigned(pod, b)})
+	if err != nil && !raced(err) {
+		return r.failed("binding", namespace, b.Name, err)
+	}
+	return err
+}
+
+func bindingPreconditions(b *corev1.Binding) *metav1.Preconditions {
+	p := &metav1.Preconditions{}
+	if b.UID != "" {
+		p.UID = ptr.To[types.UID](b.UID)
+	}
+	if b.ResourceVersion != "" {
+		p.ResourceVersion = ptr.To(b.ResourceVersion)
+	}
+	return p
+}
+
+func assignable(pod *corev1.Pod) error {
+	switch {
+	case pod.DeletionTimestamp != nil:
+		return fmt.Errorf("pod %s is being deleted, cannot be assigned to a host", pod.Name)
+	case pod.Spec.NodeName != "":
+		return fmt.Errorf("pod %v is already assigned to node %q", pod.Name, pod.Spec.NodeName)
+	case len(pod.Spec.SchedulingGates) != 0:
+		return fmt.Errorf("pod %v has non-empty .spec.schedulingGates", pod.Name)
+	}
+	return nil
+}
+
+// assigned is the pod with its node.
+func (r *Resource) assigned(old *corev1.Pod, b *corev1.Binding) *corev1.Pod {
+	pod := old.DeepCopy()
+	pod.Spec.NodeName = b.Target.Name
+	pod.Status.NominatedNodeName = ""
+	pod.Annotations = merged(pod.Annotations, b.Annotations)
+	pod.Labels = merged(pod.Labels, b.Labels)
+	r.setCondition(&pod.Status, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue})
+	return pod
+}
+
+func merged(into, from map[string]string) map[string]string {
+	if into == nil && len(from) > 0 {
+		into = map[string]string{}
+	}
+	maps.Copy(into, from)
+	return into
+}
+
+// setCondition sets a condition, with the time of the transition when its status
+// changes.
+func (r *Resource) setCondition(s *corev1.PodStatus, c corev1.PodCondition) {
+	c.LastTransitionTime = r.now()
+	i, old := podutil.GetPodCondition(s, c.Type)
+	if old == nil {
+		s.Conditions = append(s.Conditions, c)
+		return
+	}
+	if old.Status == c.Status {
+		c.LastTransitionTime = old.LastTransitionTime
+	}
+	s.Conditions[i] = c
+}
+
+// Evict deletes a pod, after noting on it that it was disrupted. Preconditions,
+// grace period and dry run are those of the eviction's own DeleteOptions.
+//
+// No disruption budget can stand in its way: skiff does not serve
+// PodDisruptionBudgets yet.
+func (p Pods) Evict(ctx context.Context, namespace, name string, eviction *policyv1.Eviction) error {
+	if name != eviction.Name {
+		return apierrors.NewBadRequest("name in URL does not match name in Eviction object")
+	}
+	options := eviction.DeleteOptions.DeepCopy()
+	if options == nil {
+		options = &metav1.DeleteOptions{}
+	}
+	if ptr.Deref(options.IgnoreStoreReadErrorWithClusterBreakingPotential, false) {
+		at := field.NewPath("deleteOptions").Child("ignoreStoreReadErrorWithClusterBreakingPotential")
+		return apierrors.NewInvalid(policyv1.SchemeGroupVersion.WithKind("Eviction").GroupKind(), name, field.ErrorList{
+			field.Invalid(at, true, "can not be set for pod eviction, try after removing the option"),
+		})
+	}
+	if !dryrun.IsDryRun(options.DryRun) {
+		if err := p.noteDisruption(ctx, namespace, name, options); err != nil {
+			return err
+		}
+	}
+	_, _, err := p.resource.Delete(ctx, namespace, name, options, DeleteOptions{})
+	return err
+}
+
+// noteDisruption sets the pod's condition DisruptionTarget. A resourceVersion
+// that was a precondition becomes the one this makes.
+func (p Pods) noteDisruption(ctx context.Context, namespace, name string, options *metav1.DeleteOptions) error {
+	r := p.resource
+	note := func(current store.Object) (store.Object, error) {
+		if err := r.checkDeletePreconditions(options.Preconditions, current); err != nil {
+			return nil, err
+		}
+		pod := current.(*corev1.Pod).DeepCopy()
+		r.setCondition(&pod.Status, corev1.PodCondition{
+			Type:    corev1.DisruptionTarget,
+			Status:  corev1.ConditionTrue,
+			Reason:  "EvictionByEvictionAPI",
+			Message: "Eviction API: evicting",
+		})
+		return pod, nil
+	}
+	noted, _, err := r.Update(ctx, namespace, name, note, UpdateOptions{Subresource: manifests.SubresourceStatus})
+	if err != nil {
+		return err
+	}
+	if options.Preconditions != nil && options.Preconditions.ResourceVersion != nil {
+		options.Preconditions.ResourceVersion = ptr.To(noted.GetResourceVersion())
+	}
+	return nil
+}

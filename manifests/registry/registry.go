@@ -1,0 +1,89 @@
+// Package registry is the one way the state of skiff changes. It brings the
+// semantics of upstream's generic registry (k8s.io/apiserver
+// pkg/registry/generic/registry) to skiff's store: names and metadata,
+// preconditions and conflicts, graceful deletion and finalizers, lists at a
+// version, watches with selectors.
+//
+// Objects that come out of it are shared with all other readers: read-only.
+package registry
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"skiff/manifests"
+	"skiff/store"
+)
+
+// Registry serves every kind.
+type Registry struct {
+	options   Options
+	kinds     []*manifests.Kind
+	resources map[schema.GroupResource]*Resource
+	types     map[reflect.Type]*Resource
+	lifecycle lifecycle
+}
+
+// New returns a registry of the kinds that are served. It panics if the options
+// are not usable, which is a mistake of the program.
+func New(o Options) *Registry {
+	o.complete()
+	network, err := netip.ParsePrefix(o.ServiceNetwork)
+	if err != nil || !network.Addr().Is4() {
+		panic(fmt.Sprintf("registry: service network %q is not an IPv4 range", o.ServiceNetwork))
+	}
+	r := &Registry{
+		options:   o,
+		kinds:     manifests.Kinds(),
+		resources: map[schema.GroupResource]*Resource{},
+		types:     map[reflect.Type]*Resource{},
+	}
+	for _, kind := range r.kinds {
+		resource := &Resource{registry: r, kind: kind, gr: kind.GroupResource(), name: kind.GroupResource().String()}
+		r.resources[resource.gr] = resource
+		r.types[reflect.TypeOf(kind.New())] = resource
+	}
+	r.resources[groupResource("namespaces")].hooks = namespaceHooks()
+	r.resources[groupResource("services")].hooks = newServiceAllocator(o.Store, network).hooks()
+	r.resources[groupResource("persistentvolumes")].hooks = volumeHooks(o.Clock)
+	return r
+}
+
+// Resource returns nil for a resource that is not served.
+func (r *Registry) Resource(gr schema.GroupResource) *Resource { return r.resources[gr] }
+
+// Kinds are the kinds served, in the order of manifests.Kinds.
+func (r *Registry) Kinds() []*manifests.Kind { return r.kinds }
+
+// Store is where the registry keeps its objects, for snapshots and watches of
+// controllers. Writes go through the registry.
+func (r *Registry) Store() *store.Store { return r.options.Store }
+
+// Resource reads and writes the objects of one kind.
+type Resource struct {
+	registry *Registry
+	kind     *manifests.Kind
+	gr       schema.GroupResource
+	name     string // gr as text, which is how the store names it
+	hooks    hooks
+}
+
+// Kind is the kind of the resource's objects.
+func (r *Resource) Kind() *manifests.Kind { return r.kind }
+
+func (r *Resource) store() *store.Store { return r.registry.options.Store }
+
+// key names an object in the store; the namespace of a cluster-scoped one is
+// ignored.
+func (r *Resource) key(namespace, name string) store.Key {
+	if !r.kind.Namespaced {
+		namespace = ""
+	}
+	return store.Key{Resource: r.name, Namespace: namespace, Name: name}
+}
+
+// groupResource names a resource of the core group.
+func groupResource(name string) schema.GroupResource { return schema.GroupResource{Resource: name} }
