@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"skiff/api/discovery"
+	"skiff/api/filters"
+	"skiff/api/reviews"
+	"skiff/api/storage"
+	"skiff/api/streams"
+	"skiff/api/table"
+	"skiff/manifests"
+)
+
+// routes installs everything that is served.
+func (s *Server) routes() (http.Handler, error) {
+	metrics, err := filters.NewMetrics(s.options.Metrics, s.options.Clock)
+	if err != nil {
+		return nil, err
+	}
+	paths := newRouteTable(statusErrors())
+	versions, err := s.resources(paths, metrics)
+	if err != nil {
+		return nil, err
+	}
+	documents, err := discovery.New(versions)
+	if err != nil {
+		return nil, err
+	}
+	other := func(h http.Handler) http.Handler { return metrics.Observe("", h) }
+	documents.Routes(func(path string, get http.Handler) { paths.add(http.MethodGet, path, other(get)) })
+	s.ownPaths(func(path string, get http.Handler) { paths.add(http.MethodGet, path, other(get)) })
+	paths.add(http.MethodGet, "/{$}", other(index(paths)))
+	return paths.mux(other), nil
+}
+
+// resources installs all kinds and all that is served without being one, and returns what discovery says of them.
+func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]discovery.Version, error) {
+	kinds := &installer{
+		typeSet:   manifestTypes(s.options.OpenAPI.TypeConverter()),
+		paths:     paths,
+		metrics:   metrics,
+		apiServer: s.options.Version,
+	}
+	for _, kind := range s.options.Registry.Kinds() {
+		stores := s.storage(kind)
+		for _, gvk := range kind.Served {
+			if err := kinds.install(gvk.GroupVersion(), kind.Resource, stores); err != nil {
+				return nil, fmt.Errorf("installing %s in %s: %w", kind.Resource, gvk.GroupVersion(), err)
+			}
+		}
+	}
+	bindings := map[string]rest.Storage{"": storage.NewBindings(s.options.Registry)}
+	if err := kinds.install(corev1.SchemeGroupVersion, "bindings", bindings); err != nil {
+		return nil, fmt.Errorf("installing bindings: %w", err)
+	}
+	types, err := reviewTypes(s.options.OpenAPI.TypeConverter())
+	if err != nil {
+		return nil, err
+	}
+	virtual := &installer{typeSet: types, paths: paths, metrics: metrics, apiServer: s.options.Version}
+	for _, review := range reviews.All(s.options.Clock) {
+		if err := virtual.install(review.Resource.GroupVersion(), review.Resource.Resource, map[string]rest.Storage{"": review}); err != nil {
+			return nil, fmt.Errorf("installing %s: %w", review.Resource, err)
+		}
+	}
+	return inOrder(append(kinds.versions, virtual.versions...), s.options.Registry.Kinds()), nil
+}
+
+// inOrder puts versions of one group in the order in which kinds prefer them.
+func inOrder(versions []discovery.Version, kinds []*manifests.Kind) []discovery.Version {
+	rank := map[schema.GroupVersion]int{}
+	for _, kind := range kinds {
+		for i, gvk := range kind.Served {
+			rank[gvk.GroupVersion()] = max(rank[gvk.GroupVersion()], i)
+		}
+	}
+	slices.SortStableFunc(versions, func(a, b discovery.Version) int {
+		return rank[a.GroupVersion] - rank[b.GroupVersion]
+	})
+	for _, v := range versions {
+		slices.SortFunc(v.Resources, func(a, b metav1.APIResource) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return versions
+}
+
+// storage is what serves a kind, by subresource.
+func (s *Server) storage(kind *manifests.Kind) map[string]rest.Storage {
+	stores := storage.For(s.options.Registry, kind, storage.Tables{Columns: table.Columns, Rows: table.Rows, Clock: s.options.Clock})
+	if kind.GroupResource() != (schema.GroupResource{Resource: "pods"}) || s.options.PodStreams == nil {
+		return stores
+	}
+	h := streams.Handlers{Pods: s.options.PodStreams, Lookup: s.pod}
+	stores["log"] = &streams.Log{Handlers: h}
+	stores["exec"] = &streams.Exec{Handlers: h}
+	stores["attach"] = &streams.Attach{Handlers: h}
+	stores["portforward"] = &streams.PortForward{Handlers: h}
+	return stores
+}
+
+// pod returns the pod that a request is for.
+func (s *Server) pod(ctx context.Context, name string) (*corev1.Pod, error) {
+	pods := s.options.Registry.Resource(schema.GroupResource{Resource: "pods"})
+	obj, err := pods.Get(request.NamespaceValue(ctx), name)
+	if err != nil {
+		return nil, err
+	}
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return nil, fmt.Errorf("a %T is stored as pod %q", obj, name)
+	}
+	return pod, nil
+}

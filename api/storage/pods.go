@@ -1,0 +1,127 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"skiff/manifests/registry"
+)
+
+// Binding serves the binding subresource of pods, by which a scheduler assigns one to a node.
+type Binding struct{ pods registry.Pods }
+
+// Bindings serves the older resource that does the same.
+type Bindings struct{ one *Binding }
+
+// Eviction serves the eviction subresource of pods, by which one is deleted politely.
+type Eviction struct {
+	pods registry.Pods
+}
+
+var (
+	_ rest.NamedCreater                   = (*Binding)(nil)
+	_ rest.SubresourceObjectMetaPreserver = (*Binding)(nil)
+	_ rest.Creater                        = (*Bindings)(nil)
+	_ rest.Scoper                         = (*Bindings)(nil)
+	_ rest.SingularNameProvider           = (*Bindings)(nil)
+	_ rest.NamedCreater                   = (*Eviction)(nil)
+	_ rest.GroupVersionKindProvider       = (*Eviction)(nil)
+)
+
+// NewBindings serves bindings, the resource.
+func NewBindings(r *registry.Registry) *Bindings { return &Bindings{one: &Binding{pods: r.Pods()}} }
+
+// New implements rest.Storage.
+func (b *Binding) New() runtime.Object { return &corev1.Binding{} }
+
+// Destroy implements rest.Storage.
+func (b *Binding) Destroy() {}
+
+// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements rest.SubresourceObjectMetaPreserver: the UID in a
+// Binding is the pod's.
+func (b *Binding) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
+
+// Create implements rest.NamedCreater.
+func (b *Binding) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, o *metav1.CreateOptions) (runtime.Object, error) {
+	binding, ok := obj.(*corev1.Binding)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Binding object: %#v", obj))
+	}
+	if name != binding.Name {
+		return nil, apierrors.NewBadRequest("name in URL does not match name in Binding object")
+	}
+	err := b.pods.Assign(ctx, namespaceOf(ctx), binding, registry.CreateOptions{DryRun: isDryRun(o.DryRun), Validate: validateOne(validate)})
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return success(), nil
+}
+
+// success is what upstream answers to an act on a pod.
+func success() runtime.Object { return &metav1.Status{Status: metav1.StatusSuccess} }
+
+// New implements rest.Storage.
+func (b *Bindings) New() runtime.Object { return b.one.New() }
+
+// Destroy implements rest.Storage.
+func (b *Bindings) Destroy() {}
+
+// NamespaceScoped implements rest.Scoper.
+func (b *Bindings) NamespaceScoped() bool { return true }
+
+// GetSingularName implements rest.SingularNameProvider.
+func (b *Bindings) GetSingularName() string { return "binding" }
+
+// Create implements rest.Creater.
+func (b *Bindings) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, o *metav1.CreateOptions) (runtime.Object, error) {
+	binding, ok := obj.(*corev1.Binding)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Binding object: %#v", obj))
+	}
+	return b.one.Create(ctx, binding.Name, binding, validate, o)
+}
+
+// New implements rest.Storage.
+func (e *Eviction) New() runtime.Object { return &policyv1.Eviction{} }
+
+// Destroy implements rest.Storage.
+func (e *Eviction) Destroy() {}
+
+// GroupVersionKind implements rest.GroupVersionKindProvider.
+func (e *Eviction) GroupVersionKind(schema.GroupVersion) schema.GroupVersionKind {
+	return policyv1.SchemeGroupVersion.WithKind("Eviction")
+}
+
+// Create implements rest.NamedCreater.
+func (e *Eviction) Create(ctx context.Context, name string, obj runtime.Object, validate rest.ValidateObjectFunc, o *metav1.CreateOptions) (runtime.Object, error) {
+	eviction, ok := obj.(*policyv1.Eviction)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Eviction object: %T", obj))
+	}
+	if name != eviction.Name {
+		return nil, apierrors.NewBadRequest("name in URL does not match name in Eviction object")
+	}
+	if validate != nil {
+		if err := validate(ctx, eviction); err != nil {
+			return nil, err
+		}
+	}
+	if len(o.DryRun) > 0 {
+		if eviction.DeleteOptions == nil {
+			eviction.DeleteOptions = &metav1.DeleteOptions{}
+		}
+		eviction.DeleteOptions.DryRun = o.DryRun
+	}
+	if err := e.pods.Evict(ctx, namespaceOf(ctx), name, eviction); err != nil {
+		return nil, statusOf(err)
+	}
+	return success(), nil
+}
