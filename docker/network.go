@@ -1,0 +1,155 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+)
+
+// networkName is that of the instance's own network.
+func (e *Engine) networkName() string { return "skiff-" + e.instance }
+
+// EnsureNetwork finds the instance's bridge network or makes it, and gives its prefix and the engine's own address in
+// it. A network made anew has the prefix the instance's containers lie in, where there are any; else Options.Subnet;
+// else one that neither the engine's other networks nor this machine's routes overlap. ErrNoSubnet where none is left,
+// ErrConflict where a network of that name is not the instance's.
+func (e *Engine) EnsureNetwork(ctx context.Context) (netip.Prefix, netip.Addr, error) {
+	all, err := e.networks(ctx)
+	if err != nil {
+		return netip.Prefix{}, netip.Addr{}, err
+	}
+	if prefix, gateway, found, err := e.ownNetwork(all); found || err != nil {
+		return prefix, gateway, err
+	}
+	choices, err := e.subnets(ctx, all)
+	if err != nil {
+		return netip.Prefix{}, netip.Addr{}, err
+	}
+	for _, prefix := range choices {
+		err = e.createNetwork(ctx, prefix)
+		if err == nil {
+			return prefix, prefix.Addr().Next(), nil
+		}
+		if !overlaps(err) { // another daemon may have been quicker: then the next
+			return netip.Prefix{}, netip.Addr{}, err
+		}
+		e.log.Debug("subnet refused", "subnet", prefix, "error", err)
+	}
+	return netip.Prefix{}, netip.Addr{}, e.networkError(ErrNoSubnet, noSubnet(choices, err))
+}
+
+// noSubnet says why none of the choices would do; last is the engine's latest refusal.
+func noSubnet(choices []netip.Prefix, last error) error {
+	const advice = "remove networks nobody uses (docker network prune), or name another subnet"
+	switch len(choices) {
+	case 0:
+		return errors.New("this machine's routes and the engine's networks leave no private subnet free: " + advice)
+	case 1:
+		return fmt.Errorf("subnet %s is in use by another network: %s: %w", choices[0], advice, last)
+	}
+	return fmt.Errorf("none of %d subnets is free: %s: %w", len(choices), advice, last)
+}
+
+func (e *Engine) networkError(kind, err error) error {
+	return &Error{Op: "ensure network", Name: e.networkName(), Kind: kind, Err: err}
+}
+
+func (e *Engine) networks(ctx context.Context) (all []network.Summary, err error) {
+	err = e.call(ctx, "network_list", "", func(ctx context.Context, c *client.Client) (err error) {
+		all, err = c.NetworkList(ctx, network.ListOptions{})
+		return err
+	})
+	return all, err
+}
+
+// ownNetwork looks for the instance's among all.
+func (e *Engine) ownNetwork(all []network.Summary) (prefix netip.Prefix, gateway netip.Addr, found bool, err error) {
+	for i := range all {
+		if all[i].Name != e.networkName() {
+			continue
+		}
+		if all[i].Labels[InstanceLabel] != e.instance {
+			return prefix, gateway, false, e.networkError(ErrConflict, fmt.Errorf("a network of that name exists and is not "+
+				"this instance's: remove it (docker network rm %s)", all[i].Name))
+		}
+		for _, config := range all[i].IPAM.Config {
+			prefix, err = netip.ParsePrefix(config.Subnet)
+			if err != nil || !prefix.Addr().Is4() {
+				continue
+			}
+			gateway, err = netip.ParseAddr(config.Gateway)
+			if err != nil {
+				return prefix, gateway, false, e.networkError(nil, fmt.Errorf("read gateway: %w", err))
+			}
+			return prefix, gateway, true, nil
+		}
+		return prefix, gateway, false, e.networkError(ErrConflict, errors.New("the network has no IPv4 subnet: remove it"))
+	}
+	return prefix, gateway, false, nil
+}
+
+func (e *Engine) createNetwork(ctx context.Context, prefix netip.Prefix) error {
+	return e.call(ctx, "network_create", e.networkName(), func(ctx context.Context, c *client.Client) error {
+		_, err := c.NetworkCreate(ctx, e.networkName(), network.CreateOptions{
+			Driver: "bridge",
+			Labels: e.labels(nil),
+			IPAM: &network.IPAM{Config: []network.IPAMConfig{
+				{Subnet: prefix.String(), Gateway: prefix.Addr().Next().String()},
+			}},
+		})
+		return err
+	})
+}
+
+// overlaps tells the engine's refusals of a subnet by their texts: that of its address manager, and the bridge driver's.
+func overlaps(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "overlaps with other one") || strings.Contains(text, "networks have overlapping IPv4")
+}
+
+// RemoveNetwork removes the instance's network; none is no error. The engine refuses while a container runs in it.
+func (e *Engine) RemoveNetwork(ctx context.Context) error {
+	var own []network.Summary
+	err := e.call(ctx, "network_list", "", func(ctx context.Context, c *client.Client) (err error) {
+		chosen := e.own()
+		chosen.Add("name", e.networkName())
+		own, err = c.NetworkList(ctx, network.ListOptions{Filters: chosen})
+		return err
+	})
+	for i := range own {
+		if err != nil {
+			return err
+		}
+		err = e.removeNetwork(ctx, own[i])
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoNetwork) {
+			err = nil
+		}
+	}
+	return err
+}
+
+// A network whose last container is gone may have endpoints for a moment longer, so its removal is tried so often.
+const (
+	networkTries = 20
+	networkPause = 100 * time.Millisecond
+)
+
+func (e *Engine) removeNetwork(ctx context.Context, n network.Summary) error {
+	for try := 1; ; try++ {
+		err := e.call(ctx, "network_remove", n.Name, func(ctx context.Context, c *client.Client) error {
+			return c.NetworkRemove(ctx, n.ID)
+		})
+		if err == nil || try == networkTries || !strings.Contains(err.Error(), "has active endpoints") {
+			return err
+		}
+		if err := e.pause(ctx, networkPause); err != nil {
+			return err
+		}
+	}
+}
