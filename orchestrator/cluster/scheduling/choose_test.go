@@ -1,0 +1,273 @@
+package scheduling
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// makeNode makes a node of a line of words: its name, then what is special about
+// it. Without more it is ready, with 4 cores, 8 GiB and room for 110 pods.
+func makeNode(line string) *corev1.Node {
+	words := strings.Fields(line)
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: words[0], Labels: map[string]string{"name": words[0]}}}
+	ready := corev1.ConditionTrue
+	cpu, memory, pods := "4", "8Gi", "110"
+	for _, w := range words[1:] {
+		key, value, _ := strings.Cut(w, "=")
+		switch key {
+		case "cpu":
+			cpu = value
+		case "memory":
+			memory = value
+		case "pods":
+			pods = value
+		case "ready":
+			ready = corev1.ConditionStatus(value)
+		case "cordoned":
+			n.Spec.Unschedulable = true
+		case "taint": // key:effect
+			k, effect, _ := strings.Cut(value, ":")
+			n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: k, Effect: corev1.TaintEffect(effect)})
+		default:
+			n.Labels[key] = value
+		}
+	}
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
+	n.Status.Allocatable = corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
+		corev1.ResourcePods: resource.MustParse(pods),
+	}
+	return n
+}
+
+// makePod makes a pod of a line of words.
+func makePod(line string) *corev1.Pod {
+	words := strings.Fields(line)
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: words[0], UID: types.UID(words[0])},
+		Spec: corev1.PodSpec{
+			SchedulerName: corev1.DefaultSchedulerName,
+			Containers:    []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{}}}},
+		},
+	}
+	c := &p.Spec.Containers[0]
+	affinity := func() *corev1.NodeAffinity {
+		if p.Spec.Affinity == nil {
+			p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}}
+		}
+		return p.Spec.Affinity.NodeAffinity
+	}
+	in := func(key, values string) corev1.NodeSelectorRequirement {
+		return corev1.NodeSelectorRequirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: strings.Split(values, ",")}
+	}
+	for _, w := range words[1:] {
+		key, value, _ := strings.Cut(w, "=")
+		switch key {
+		case "on":
+			p.Spec.NodeName = value
+		case "cpu", "memory", "example.com/gpu":
+			c.Resources.Requests[corev1.ResourceName(key)] = resource.MustParse(value)
+		case "port": // address/number
+			address, number, _ := strings.Cut(value, "/")
+			port := corev1.ContainerPort{HostIP: address}
+			_, _ = fmt.Sscan(number, &port.HostPort)
+			c.Ports = append(c.Ports, port)
+		case "tolerates":
+			p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{Key: value, Operator: corev1.TolerationOpExists})
+		case "select":
+			k, v, _ := strings.Cut(value, ":")
+			p.Spec.NodeSelector = map[string]string{k: v}
+		case "require", "field": // label:value,value; with several any will do
+			k, v, _ := strings.Cut(value, ":")
+			term := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{in(k, v)}}
+			if key == "field" {
+				term = corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{in(k, v)}}
+			}
+			a := affinity()
+			if a.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+				a.RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{}
+			}
+			s := a.RequiredDuringSchedulingIgnoredDuringExecution
+			s.NodeSelectorTerms = append(s.NodeSelectorTerms, term)
+		case "both": // two values of the node's name at once
+			a, b, _ := strings.Cut(value, ",")
+			affinity().RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+				MatchFields: []corev1.NodeSelectorRequirement{in("metadata.name", a), in("metadata.name", b)}}}}
+		case "prefer":
+			k, v, _ := strings.Cut(value, ":")
+			affinity().PreferredDuringSchedulingIgnoredDuringExecution = []corev1.PreferredSchedulingTerm{{
+				Weight: 10, Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{in(k, v)}}}}
+		case "priority":
+			p.Spec.Priority = new(int32)
+			_, _ = fmt.Sscan(value, p.Spec.Priority)
+		case "never-preempts":
+			p.Spec.PreemptionPolicy = ptr.To(corev1.PreemptNever)
+		case "phase":
+			p.Status.Phase = corev1.PodPhase(value)
+		default:
+			panic(w)
+		}
+	}
+	return p
+}
+
+func makeCache(lines ...string) *cache {
+	c := newCache()
+	for _, line := range lines {
+		if object, isNode := strings.CutPrefix(line, "node "); isNode {
+			c.setNode(makeNode(object))
+			continue
+		}
+		p := newPod(makePod(line))
+		c.put(p, p.Spec.NodeName, false)
+	}
+	return c
+}
+
+func TestChoose(t *testing.T) {
+	const helpless = " preemption: 0/%[1]d nodes are available: %[1]d Preemption is not helpful for scheduling."
+	for _, c := range []struct {
+		name  string
+		state []string
+		pod   string
+		want  string // the node's name, or the message
+	}{
+		{"no node", nil, "p", "no nodes available to schedule pods"},
+		{"the only node", []string{"node a"}, "p", "a"},
+		{"selector", []string{"node a", "node b disk=ssd"}, "p select=disk:ssd", "b"},
+		{"selector of nothing", []string{"node a"}, "p select=disk:ssd",
+			"0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector." + fmt.Sprintf(helpless, 1)},
+		{"required affinity", []string{"node a disk=hdd", "node b disk=ssd"}, "p require=disk:ssd,nvme", "b"},
+		{"any term will do", []string{"node a disk=hdd", "node b disk=tape"}, "p require=disk:ssd require=disk:tape", "b"},
+		{"by name", []string{"node a", "node b"}, "p field=metadata.name:b", "b"},
+		{"by a name there is none of", []string{"node a", "node b"}, "p field=metadata.name:c",
+			"0/2 nodes are available: 2 node(s) didn't satisfy plugin(s) [NodeAffinity]." + fmt.Sprintf(helpless, 2)},
+		{"by a name whose node will not do", []string{"node a", "node b cordoned"}, "p field=metadata.name:b",
+			"0/2 nodes are available: 1 node(s) didn't satisfy plugin(s) [NodeAffinity], 1 node(s) were unschedulable." + fmt.Sprintf(helpless, 2)},
+		{"names that exclude each other", []string{"node a"}, "p both=a,b",
+			"0/1 nodes are available: pod affinity terms conflict." + fmt.Sprintf(helpless, 1)},
+		{"cordoned", []string{"node a cordoned"}, "p",
+			"0/1 nodes are available: 1 node(s) were unschedulable." + fmt.Sprintf(helpless, 1)},
+		{"cordoned, tolerated", []string{"node a cordoned"}, "p tolerates=node.kubernetes.io/unschedulable", "a"},
+		{"tainted", []string{"node a taint=x:NoSchedule", "node b taint=x:NoExecute"}, "p",
+			"0/2 nodes are available: 2 node(s) had untolerated taint(s)." + fmt.Sprintf(helpless, 2)},
+		{"tainted, tolerated", []string{"node a taint=x:NoSchedule", "node b taint=y:NoExecute"}, "p tolerates=x", "a"},
+		{"not ready", []string{"node a ready=False"}, "p",
+			"0/1 nodes are available: 1 node(s) had untolerated taint(s)." + fmt.Sprintf(helpless, 1)},
+		{"not ready, tolerated", []string{"node a ready=False"}, "p tolerates=node.kubernetes.io/not-ready", "a"},
+		{"unreachable", []string{"node a ready=Unknown"}, "p tolerates=node.kubernetes.io/not-ready",
+			"0/1 nodes are available: 1 node(s) had untolerated taint(s)." + fmt.Sprintf(helpless, 1)},
+		{"better without a taint to be avoided", []string{"node a taint=x:PreferNoSchedule", "node b cpu=1"}, "p", "b"},
+		{"preferred", []string{"node a", "node b disk=ssd", "q on=b cpu=100m"}, "p prefer=disk:ssd", "b"},
+		{"emptier", []string{"node a", "node b", "q on=a cpu=1 memory=1Gi"}, "p", "b"},
+		{"pods that ask for nothing count too", []string{"node a", "node b", "q on=a"}, "p", "b"},
+		{"too small", []string{"node a cpu=2 memory=1Gi"}, "p cpu=3 memory=2Gi",
+			"0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory." + fmt.Sprintf(helpless, 1)},
+		{"too full", []string{"node a cpu=2", "q on=a cpu=1500m"}, "p cpu=1",
+			"0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
+		{"just enough", []string{"node a cpu=2", "q on=a cpu=1500m"}, "p cpu=500m", "a"},
+		{"asks for nothing and fits a full node", []string{"node a cpu=2", "q on=a cpu=2"}, "p", "a"},
+		{"too many pods", []string{"node a pods=1", "q on=a"}, "p",
+			"0/1 nodes are available: 1 Too many pods. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
+		{"a resource no node has", []string{"node a"}, "p example.com/gpu=1",
+			"0/1 nodes are available: 1 Insufficient example.com/gpu." + fmt.Sprintf(helpless, 1)},
+		{"port taken", []string{"node a", "q on=a port=127.0.0.1/80"}, "p port=/80",
+			"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
+		{"port taken on another address", []string{"node a", "q on=a port=127.0.0.1/80"}, "p port=127.0.0.2/80", "a"},
+		{"port free on another node", []string{"node a", "node b", "q on=a port=0.0.0.0/80"}, "p port=/80", "b"},
+		{"many reasons", []string{"node a cordoned", "node b cpu=1", "node c ready=False", "node d cpu=2", "q on=d cpu=1"}, "p cpu=2",
+			"0/4 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable, 2 Insufficient cpu." +
+				" preemption: 0/4 nodes are available: 1 No preemption victims found for incoming pod, 3 Preemption is not helpful for scheduling."},
+		{"never preempts", []string{"node a cordoned"}, "p never-preempts",
+			"0/1 nodes are available: 1 node(s) were unschedulable. preemption: not eligible due to preemptionPolicy=Never."},
+		{"would preempt", []string{"node a cpu=1", "q on=a cpu=1"}, "p cpu=1 priority=10",
+			"0/1 nodes are available: 1 Insufficient cpu. preemption: skiff does not preempt pods yet."},
+		{"a pod on a node that is not there", []string{"node a", "q on=b"}, "p", "a"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, failure := choose(newPod(makePod(c.pod)), makeCache(c.state...), 0)
+			if failure != nil {
+				got = failure.Error()
+			}
+			if got != c.want {
+				t.Errorf("\n got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestEquallyGoodNodesTakeTurns(t *testing.T) {
+	c := makeCache("node a", "node b", "node c", "node d cpu=1")
+	var got string
+	for turn := range 6 {
+		node, _ := choose(newPod(makePod("p")), c, turn)
+		got += node
+	}
+	if got != "abcabc" {
+		t.Errorf("chose %s, want abcabc", got)
+	}
+}
+
+// TestCacheAddsUp holds that whatever comes and goes in whatever order, what a
+// node is thought to use is what the pods on it ask for.
+func TestCacheAddsUp(t *testing.T) {
+	c := makeCache("node a", "q on=a cpu=1 memory=1Gi port=/80", "r on=b cpu=2")
+	q := makePod("q on=a cpu=1 memory=1Gi port=/80")
+	if !c.seen(q) || c.placed["q"].pod.Pod != q {
+		t.Error("the cache does not hold the newest state of a pod")
+	}
+	c.put(newPod(makePod("q cpu=1 memory=1Gi port=/80")), "b", true)
+	if u := c.nodes["a"].requests; !u.nothing() || len(c.nodes["a"].ports) != 0 || len(c.nodes["a"].pods) != 0 {
+		t.Errorf("a moved pod is still counted: %+v", c.nodes["a"])
+	}
+	if u := c.nodes["b"].requests; u.milliCPU != 3000 || u.memory != 1<<30 {
+		t.Errorf("b uses %+v, want 3 cores and 1 GiB", u)
+	}
+	c.forget("r") // it is not assumed: nothing
+	c.forget("q")
+	c.forget("q")
+	if u := c.nodes["b"].requests; u.milliCPU != 2000 || u.memory != 0 {
+		t.Errorf("b uses %+v, want 2 cores", u)
+	}
+	c.take("r")
+	if c.nodes["b"] != nil {
+		t.Error("a node that never was is not forgotten with its last pod")
+	}
+	c.removeNode("a")
+	if len(c.nodes)+len(c.list)+len(c.placed) != 0 {
+		t.Errorf("left over: %v %v %v", c.nodes, c.list, c.placed)
+	}
+}
+
+func BenchmarkChoose(b *testing.B) {
+	for _, perNode := range []int{10, 100} {
+		b.Run(fmt.Sprintf("100 nodes x %d pods", perNode), func(b *testing.B) {
+			c := newCache()
+			for i := range 100 {
+				c.setNode(makeNode(fmt.Sprintf("n%d pods=1000 cpu=64 memory=256Gi", i)))
+				for j := range perNode {
+					c.put(newPod(makePod(fmt.Sprintf("p%d-%d cpu=10m memory=10Mi", i, j))), fmt.Sprintf("n%d", i), false)
+				}
+			}
+			p := makePod("p cpu=10m memory=10Mi")
+			turn := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				turn++
+				if _, failure := choose(newPod(p), c, turn); failure != nil {
+					b.Fatal(failure)
+				}
+			}
+		})
+	}
+}

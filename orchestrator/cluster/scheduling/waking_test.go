@@ -1,0 +1,95 @@
+package scheduling
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"skiff/manifests/registry"
+	"skiff/orchestrator/internal/testbed"
+)
+
+// lateBinder fails to bind the pod first, when it is told to.
+type lateBinder struct {
+	registry.Pods
+	asked, answer chan struct{}
+}
+
+func (l lateBinder) Assign(ctx context.Context, namespace string, b *corev1.Binding, o registry.CreateOptions) error {
+	if b.Name == "first" {
+		l.asked <- struct{}{}
+		<-l.answer
+		return errors.New("not bound")
+	}
+	return l.Pods.Assign(ctx, namespace, b, o)
+}
+
+// TestFailedBindingLetsAnotherIn holds that the room of a pod that could not be
+// bound is offered to those that wait, without anything else that happens.
+func TestFailedBindingLetsAnotherIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bed{Bed: testbed.New(t), t: t}
+		binder := lateBinder{b.Registry.Pods(), make(chan struct{}), make(chan struct{})}
+		pods := registry.For[*corev1.Pod](b.Registry)
+		b.s = New(Options{Pods: pods, Binder: binder, Recorder: b.Recorder, Feeds: b.Feeds, Workers: 2})
+		b.Run(b.s.Run)
+		b.node("n cpu=1")
+		b.pod("first cpu=1")
+		<-binder.asked
+		b.pod("second cpu=1")
+		b.expect("the room is taken", "first: second:")
+		// It is not pending any more, but has not left a node either.
+		testbed.UpdateStatus(b.Bed, "default", "first", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
+		synctest.Wait()
+		binder.answer <- struct{}{}
+		b.expect("the room is free", "first: second:n")
+	})
+}
+
+func TestWhatCanNotLetAWaitingPodIn(t *testing.T) {
+	for _, c := range []struct {
+		name, pod string
+		change    func(b *bed)
+	}{
+		{"a heartbeat", "p cpu=1", func(b *bed) {
+			testbed.UpdateStatus(b.Bed, "", "n", func(n *corev1.Node) { n.Status.NodeInfo.KernelVersion = "a heartbeat" })
+		}},
+		{"its own condition", "p cpu=1", func(b *bed) {
+			testbed.UpdateStatus(b.Bed, "default", "p", func(p *corev1.Pod) { p.Status.Message = "waits" })
+		}},
+		{"a node is cordoned", "p cpu=1", func(b *bed) {
+			testbed.Update(b.Bed, "", "n", func(n *corev1.Node) { n.Spec.Unschedulable = true })
+		}},
+		{"a node is tainted", "p cpu=1", func(b *bed) {
+			testbed.Update(b.Bed, "", "n", func(n *corev1.Node) {
+				n.Spec.Taints = []corev1.Taint{{Key: "x", Effect: corev1.TaintEffectNoSchedule}}
+			})
+		}},
+		{"a node is no longer ready", "p cpu=1", func(b *bed) { b.nodeStatus("n cpu=2 ready=False") }},
+		{"a node shrinks", "p cpu=2", func(b *bed) { b.nodeStatus("n cpu=1") }},
+		{"a pod goes, the node is the wrong one", "p select=disk:ssd", func(b *bed) { testbed.Kill[*corev1.Pod](b.Bed, "default", "q") }},
+		{"a pod goes, the node is too small", "p cpu=3", func(b *bed) { testbed.Kill[*corev1.Pod](b.Bed, "default", "q") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t)
+				b.node("n cpu=2")
+				b.pod("q cpu=2")
+				synctest.Wait()
+				b.pod(c.pod)
+				synctest.Wait()
+				b.Recorder.Take()
+				c.change(b)
+				time.Sleep(longPause)
+				synctest.Wait()
+				if got := b.Recorder.Take(); got != "" {
+					t.Errorf("tried again for nothing: %s", got)
+				}
+			})
+		})
+	}
+}
