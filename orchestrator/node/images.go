@@ -1,0 +1,225 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
+
+	"skiff/docker"
+)
+
+// images pulls images, each once at a time, whoever wants it.
+type images struct {
+	runtime Runtime
+	clock   clock.Clock
+
+	mu    sync.Mutex
+	pulls map[string]*sharedPull
+}
+
+// sharedPull is a pull that several containers may wait for.
+type sharedPull struct {
+	done    chan struct{}
+	waiting int
+	cancel  context.CancelFunc
+	took    time.Duration
+	err     error
+}
+
+func newImages(r Runtime, c clock.Clock) *images {
+	return &images{runtime: r, clock: c, pulls: map[string]*sharedPull{}}
+}
+
+// pull pulls an image, or waits for a pull of it that is under way. The pull goes on for as long as anyone waits. It
+// returns how long the pull itself took.
+func (i *images) pull(ctx context.Context, w *works, ref string) (time.Duration, error) {
+	p := i.join(w, ref)
+	select {
+	case <-p.done:
+		return p.took, p.err
+	case <-ctx.Done():
+		i.leave(ref, p)
+		return 0, ctx.Err()
+	}
+}
+
+func (i *images) join(w *works, ref string) *sharedPull {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if p, ok := i.pulls[ref]; ok {
+		p.waiting++
+		return p
+	}
+	p := &sharedPull{done: make(chan struct{}), waiting: 1}
+	i.pulls[ref] = p
+	p.cancel = w.start(func(ctx context.Context) {
+		begun := i.clock.Now()
+		p.err = i.runtime.Pull(ctx, ref, func(string, int64, int64) {})
+		p.took = i.clock.Since(begun)
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.drop(ref, p)
+		close(p.done)
+	})
+	return p
+}
+
+// leave gives a pull up when nobody waits for it any more.
+func (i *images) leave(ref string, p *sharedPull) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if p.waiting--; p.waiting == 0 {
+		i.drop(ref, p)
+		p.cancel()
+	}
+}
+
+func (i *images) drop(ref string, p *sharedPull) {
+	if i.pulls[ref] == p {
+		delete(i.pulls, ref)
+	}
+}
+
+// lookForImages asks the engine about the images a plan wants to know about, and returns whether that makes the plan
+// out of date.
+func (a *Agent) lookForImages(ctx context.Context, r *record, v *view, p plan) bool {
+	looked := false
+	for _, s := range p {
+		if s.do != doLook {
+			continue
+		}
+		image, err := a.Runtime.Image(ctx, s.image)
+		switch {
+		case isOutage(err):
+			a.engineFailed(err)
+			return true
+		case ctx.Err() != nil:
+			return false
+		case err != nil && !errors.Is(err, docker.ErrImageNotFound):
+			a.tell(v.pod, s.container, corev1.EventTypeWarning, "InspectFailed", "Failed to inspect image %q: %v", s.image, err)
+			r.fail(s.container, failure{
+				reason: "ImageInspectError", message: fmt.Sprintf("Failed to inspect image %q: %v", s.image, err),
+				image: s.image, until: a.Clock.Now().Add(retryPeriod),
+			})
+		default:
+			r.know(s.container, viewOf(s.image, image, err == nil))
+		}
+		looked = true
+	}
+	return looked
+}
+
+// doubt has an image looked for that was taken for granted.
+func (r *record) doubt(container string) { r.know(container, imageView{doubted: true}) }
+
+func (r *record) know(container string, image imageView) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.images[container] = image
+}
+
+// viewOf is what the engine's answer about an image means. One without a digest in a registry was built on this machine.
+// It is used as it is even where the policy is Always, which is the API's default for the tag latest: no registry has
+// it, or what a registry has under the same name is not what its owner has just built and wants to see run.
+func viewOf(ref string, image docker.Image, present bool) imageView {
+	v := imageView{ref: ref, present: present, id: image.ID, local: present && len(image.RepoDigests) == 0}
+	if len(image.RepoDigests) > 0 {
+		v.id = image.RepoDigests[0]
+	}
+	return v
+}
+
+// pull gets a container's image from its registry. If that fails and the engine has the image, that one is used,
+// whatever the policy says: skiff's promise is that the images of this machine run, with or without a network.
+func (a *Agent) pull(ctx context.Context, r *record, v *view, s step) {
+	c := findContainer(&v.pod.Spec, s.container)
+	ref := withTag(s.image)
+	a.tell(v.pod, c.Name, corev1.EventTypeNormal, "Pulling", "Pulling image %q", ref)
+	begun := a.Clock.Now()
+	took, err := a.images.pull(ctx, &a.works, s.image)
+	had := v.images[c.Name]
+	switch {
+	case ctx.Err() != nil:
+	case isOutage(err):
+		a.engineFailed(err)
+	case err == nil:
+		a.pulled(ctx, r, v, c, took, a.Clock.Since(begun))
+	case had.present:
+		a.tell(v.pod, c.Name, corev1.EventTypeWarning, "Pulled",
+			"Image %q could not be pulled, the one on this machine is used: %s", ref, err)
+		had.pulled = true
+		r.know(c.Name, had)
+	default:
+		a.pullFailed(r, v, c, ref, err)
+	}
+}
+
+func (a *Agent) pulled(ctx context.Context, r *record, v *view, c *corev1.Container, took, waited time.Duration) {
+	image, err := a.Runtime.Image(ctx, c.Image)
+	if err != nil {
+		r.doubt(c.Name)
+		return
+	}
+	a.tell(v.pod, c.Name, corev1.EventTypeNormal, "Pulled",
+		"Successfully pulled image %q in %v (%v including waiting). Image size: %v bytes.",
+		withTag(c.Image), took.Truncate(time.Millisecond), waited.Truncate(time.Millisecond), image.Size)
+	know := viewOf(c.Image, image, true)
+	know.pulled = true
+	r.know(c.Name, know)
+}
+
+// pullShown is how long ErrImagePull shows before it becomes ImagePullBackOff.
+const pullShown = 2 * time.Second
+
+func (a *Agent) pullFailed(r *record, v *view, c *corev1.Container, ref string, err error) {
+	const reason = "ErrImagePull"
+	message := fmt.Sprintf("Failed to pull image %q: %v", ref, err)
+	a.tell(v.pod, c.Name, corev1.EventTypeWarning, "Failed", "%s", message)
+	a.tell(v.pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", reason)
+	now := a.Clock.Now()
+	r.fail(c.Name, failure{reason: reason, message: err.Error(), image: c.Image, until: now.Add(pullShown)})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.pulls[c.Name]
+	if p == nil || p.ref != c.Image {
+		p = &pullRecord{}
+		r.pulls[c.Name] = p
+	}
+	p.backoff = p.backoff.next(a.pullPolicy, now, now)
+	p.pullFailure = pullFailure{ref: c.Image, message: reason + ": " + err.Error(), until: now.Add(p.backoff.delay)}
+}
+
+// tellPresent tells that an image did not have to be pulled.
+func (a *Agent) tellPresent(r *record, pod *corev1.Pod, c *corev1.Container) {
+	r.mu.Lock()
+	image := r.images[c.Name]
+	r.mu.Unlock()
+	if image.pulled {
+		return
+	}
+	a.tell(pod, c.Name, corev1.EventTypeNormal, "Pulled", "Container image %q already present on machine and can be accessed by the pod", c.Image)
+}
+
+// withTag is the reference with the tag it implies.
+func withTag(ref string) string {
+	name := ref[strings.LastIndex(ref, "/")+1:]
+	if strings.ContainsAny(name, ":@") {
+		return ref
+	}
+	return ref + ":latest"
+}
+
+// withoutID replaces a container's ID in a message by its name: every run has another ID, and events could not be
+// counted as the same.
+func withoutID(message, id, name string) string {
+	if id == "" {
+		return message
+	}
+	return strings.ReplaceAll(message, id, name)
+}

@@ -1,0 +1,49 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// renewLease says that the node is alive, in its Lease
+// (https://kubernetes.io/docs/concepts/architecture/leases/#node-heart-beats).
+func (a *Agent) renewLease(ctx context.Context) {
+	renew := func(l *coordinationv1.Lease) error {
+		a.hold(l)
+		return nil
+	}
+	_, err := a.leases.Update(ctx, corev1.NamespaceNodeLease, a.Name, renew)
+	if apierrors.IsNotFound(err) {
+		err = a.createLease(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		a.log.Error("lease not renewed, will retry", "error", err)
+	}
+}
+
+func (a *Agent) createLease(ctx context.Context) error {
+	node, err := a.nodes.Get("", a.Name)
+	if err != nil {
+		return fmt.Errorf("making a lease for node %s: %w", a.Name, err)
+	}
+	l := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
+		Namespace: corev1.NamespaceNodeLease, Name: a.Name,
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: a.Name, UID: node.UID}},
+	}}
+	a.hold(l)
+	if _, err := a.leases.Create(ctx, l); err != nil {
+		return fmt.Errorf("making a lease for node %s: %w", a.Name, err)
+	}
+	return nil
+}
+
+func (a *Agent) hold(l *coordinationv1.Lease) {
+	duration := int32(a.LeaseDuration.Seconds())
+	now := metav1.NewMicroTime(a.Clock.Now())
+	l.Spec.HolderIdentity, l.Spec.LeaseDurationSeconds, l.Spec.RenewTime = &a.Name, &duration, &now
+}

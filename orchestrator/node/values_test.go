@@ -1,0 +1,242 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+func TestBackoff(t *testing.T) {
+	p := backoffPolicy{first: 10 * time.Second, max: 5 * time.Minute}
+	at := sceneNow
+	var b backoff
+	if !b.until(p, at).IsZero() {
+		t.Error("the first failure is not tried again at once")
+	}
+	var waits []string
+	for range 8 {
+		b = b.next(p, at, at)
+		waits = append(waits, b.until(p, at).Sub(at).String())
+		at = b.until(p, at)
+	}
+	if got, want := strings.Join(waits, " "), "10s 20s 40s 1m20s 2m40s 5m0s 5m0s 5m0s"; got != want {
+		t.Errorf("waits %s, want %s", got, want)
+	}
+	if got := b.until(p, b.since.Add(10*time.Minute)); got.IsZero() {
+		t.Error("forgotten after ten minutes to the second")
+	}
+	late := b.since.Add(10*time.Minute + 1)
+	if !b.until(p, late).IsZero() {
+		t.Error("not forgotten after more than ten minutes")
+	}
+	if got := b.next(p, late, late).delay; got != 10*time.Second {
+		t.Errorf("begins anew with %s", got)
+	}
+}
+
+func TestExpand(t *testing.T) {
+	values := map[string]string{"A": "1", "B": "$(A)", "EMPTY": ""}
+	lookup := func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+	for in, want := range map[string]string{
+		"":                "",
+		"plain":           "plain",
+		"$(A)":            "1",
+		"x$(A)y$(A)":      "x1y1",
+		"$(B)":            "$(A)", // not expanded twice
+		"$(EMPTY).":       ".",
+		"$(NONE)":         "$(NONE)",
+		"$$(A)":           "$(A)",
+		"$$$(A)":          "$1",
+		"$$$$(A)":         "$$(A)",
+		"$(A":             "$(A",
+		"$($(A)":          "$($(A)",
+		"$()":             "$()",
+		"$":               "$",
+		"cost: 5$":        "cost: 5$",
+		"$A":              "$A",
+		"$é$(A)":          "$é1",
+		"echo $(A) $HOME": "echo 1 $HOME",
+	} {
+		if got := expand(in, lookup); got != want {
+			t.Errorf("expand(%q) = %q, want %q", in, got, want)
+		}
+	}
+	if expandAll(nil, lookup) != nil {
+		t.Error("nil became a list: the image's command would be lost")
+	}
+}
+
+func FuzzExpand(f *testing.F) {
+	f.Add("$(A)$$(B)$(")
+	f.Fuzz(func(t *testing.T, in string) {
+		none := func(string) (string, bool) { return "", false }
+		got := expand(in, none)
+		// Without variables, all that changes is that each pair of $ becomes one.
+		if want := strings.ReplaceAll(in, "$$", "$"); !strings.Contains(in, "$(") && got != want {
+			t.Errorf("expand(%q) = %q, want %q", in, got, want)
+		}
+	})
+}
+
+// objects are sources for tests.
+type objects struct {
+	configMaps map[string]*corev1.ConfigMap
+	secrets    map[string]*corev1.Secret
+}
+
+func (o objects) ConfigMap(_, name string) (*corev1.ConfigMap, error) {
+	if name == "broken" {
+		return nil, errors.New("store is closed")
+	}
+	if m, ok := o.configMaps[name]; ok {
+		return m, nil
+	}
+	return nil, apierrors.NewNotFound(corev1.Resource("configmaps"), name)
+}
+
+func (o objects) Secret(_, name string) (*corev1.Secret, error) {
+	if s, ok := o.secrets[name]; ok {
+		return s, nil
+	}
+	return nil, apierrors.NewNotFound(corev1.Resource("secrets"), name)
+}
+
+func testObjects() objects {
+	return objects{
+		configMaps: map[string]*corev1.ConfigMap{"app": {
+			ObjectMeta: metav1.ObjectMeta{Name: "app", ResourceVersion: "5"},
+			Data:       map[string]string{"colour": "red", "size": "2"}, BinaryData: map[string][]byte{"raw": {0, 1}},
+		}},
+		secrets: map[string]*corev1.Secret{"key": {
+			ObjectMeta: metav1.ObjectMeta{Name: "key", ResourceVersion: "6"},
+			Data:       map[string][]byte{"token": []byte("s3cret")},
+		}},
+	}
+}
+
+func testPod(t *testing.T, spec string) *corev1.Pod {
+	t.Helper()
+	pod := scene{pod: spec}.manifest(t)
+	pod.Labels = map[string]string{"app": "kubia", "tier": `a"b`}
+	pod.Annotations = map[string]string{"example.com/note": "x"}
+	return pod
+}
+
+func TestEnvironment(t *testing.T) {
+	f := facts{podIP: "172.30.0.9", hostIP: "192.168.1.2", allocatable: corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("4Gi"),
+	}}
+	for _, c := range []struct{ name, container, want, err string }{
+		{"literal", `env: [{name: A, value: one}, {name: B, value: "$(A) two $(C) $$(A)"}, {name: EMPTY}]`,
+			"A=one B=one two $(C) $(A) EMPTY=", ""},
+		{"later wins, and sees what came before", `env: [{name: A, value: "1"}, {name: A, value: "$(A)2"}]`, "A=12", ""},
+		{"fields", `env: [{name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}},
+			{name: NS, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}},
+			{name: UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}},
+			{name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}},
+			{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}},
+			{name: HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}},
+			{name: APP, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}},
+			{name: NOTE, valueFrom: {fieldRef: {fieldPath: "metadata.annotations['example.com/note']"}}},
+			{name: GONE, valueFrom: {fieldRef: {fieldPath: "metadata.labels['gone']"}}}]`,
+			"APP=kubia GONE= HOST=192.168.1.2 IP=172.30.0.9 NAME=kubia NODE=here NOTE=x NS=default UID=" + sceneUID, ""},
+		{"unknown field", `env: [{name: A, valueFrom: {fieldRef: {fieldPath: spec.hostname}}}]`, "", "unsupported fieldPath: spec.hostname"},
+		{"resources", `
+resources: {limits: {cpu: 1500m}, requests: {cpu: 250m, memory: 100Mi}}
+env: [{name: LIMIT, valueFrom: {resourceFieldRef: {resource: limits.cpu}}},
+  {name: MILLI, valueFrom: {resourceFieldRef: {resource: limits.cpu, divisor: 1m}}},
+  {name: ASKED, valueFrom: {resourceFieldRef: {resource: requests.memory, divisor: 1Mi}}},
+  {name: NODE, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Gi}}},
+  {name: OTHER, valueFrom: {resourceFieldRef: {containerName: other, resource: limits.cpu}}}]`,
+			"ASKED=100 LIMIT=2 MILLI=1500 NODE=4 OTHER=2", ""},
+		{"objects", `
+envFrom: [{configMapRef: {name: app}}, {prefix: S_, secretRef: {name: key}}]
+env: [{name: size, value: "3"}, {name: C, valueFrom: {configMapKeyRef: {name: app, key: colour}}},
+  {name: T, valueFrom: {secretKeyRef: {name: key, key: token}}}, {name: ALL, value: "$(colour) $(S_token)"}]`,
+			"ALL=red s3cret C=red S_token=s3cret T=s3cret colour=red size=3", ""},
+		{"optional", `
+envFrom: [{configMapRef: {name: none, optional: true}}, {secretRef: {name: none, optional: true}}]
+env: [{name: A, valueFrom: {configMapKeyRef: {name: none, key: x, optional: true}}},
+  {name: B, valueFrom: {configMapKeyRef: {name: app, key: x, optional: true}}},
+  {name: C, valueFrom: {secretKeyRef: {name: none, key: x, optional: true}}},
+  {name: D, valueFrom: {secretKeyRef: {name: key, key: x, optional: true}}}]`, "", ""},
+		{"no ConfigMap", `env: [{name: A, valueFrom: {configMapKeyRef: {name: none, key: x}}}]`, "", `configmap "none" not found`},
+		{"no Secret", `env: [{name: A, valueFrom: {secretKeyRef: {name: none, key: x}}}]`, "", `secret "none" not found`},
+		{"no key", `env: [{name: A, valueFrom: {configMapKeyRef: {name: app, key: x}}}]`, "", `couldn't find key x in ConfigMap default/app`},
+		{"no key in the Secret", `env: [{name: A, valueFrom: {secretKeyRef: {name: key, key: x}}}]`, "", `couldn't find key x in Secret default/key`},
+		{"all of no ConfigMap", `envFrom: [{configMapRef: {name: none}}]`, "", `configmap "none" not found`},
+		{"store fails", `envFrom: [{configMapRef: {name: broken, optional: true}}]`, "", `store is closed`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var container corev1.Container
+			if err := yaml.UnmarshalStrict([]byte("{name: kubia}"), &container); err != nil {
+				t.Fatal(err)
+			}
+			if err := yaml.UnmarshalStrict([]byte(c.container), &container); err != nil {
+				t.Fatal(err)
+			}
+			pod := testPod(t, "containers: [{name: kubia}, {name: other}]")
+			values, err := containerEnv(pod, &container, f, testObjects())
+			if got := strings.Join(envPairs(values), " "); got != c.want || fmt.Sprint(err) != c.err && (err != nil || c.err != "") {
+				t.Errorf("env %q, error %v; want %q, %q", got, err, c.want, c.err)
+			}
+		})
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, c := range []struct {
+		namespace, spec, container string
+		attempt                    int
+		want                       string
+	}{
+		{"default", "containers: [{name: main}]", "main", 0, "kubia_3f2a9c1e"},
+		{"default", "containers: [{name: main}]", "main", 2, "kubia_3f2a9c1e_2"},
+		{"shop", "containers: [{name: main}]", "main", 0, "kubia_shop_3f2a9c1e"},
+		{"default", "containers: [{name: web}, {name: log}]", "web", 0, "kubia_web_3f2a9c1e"},
+		{"shop", "containers: [{name: web}, {name: log}]", "log", 1, "kubia_shop_log_3f2a9c1e_1"},
+		{"default", "containers: [{name: web}, {name: log}]", sandboxName, 0, "kubia_POD_3f2a9c1e"},
+		{"default", "{containers: [{name: main}], ephemeralContainers: [{name: debug}]}", "debug", 0, "kubia_debug_3f2a9c1e"},
+	} {
+		pod := testPod(t, c.spec)
+		pod.Namespace = c.namespace
+		if got := containerName(pod, c.container, c.attempt); got != c.want {
+			t.Errorf("name %s, want %s", got, c.want)
+		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	pod := testPod(t, "containers: [{name: main, image: kubia}]")
+	pod.Labels[labelPodUID] = "forged"
+	labels := containerLabels(pod, "main", "abc", 3, 1)
+	if labels["app"] != "kubia" {
+		t.Error("the pod's own label is missing: docker ps --filter label=app=kubia would not show it")
+	}
+	id, ok := identify(labels, "here")
+	want := identity{uid: sceneUID, namespace: "default", name: "kubia", container: "main", attempt: 3, sandbox: 1, hash: "abc"}
+	if !ok || id != want {
+		t.Errorf("identity %+v, %v; want %+v", id, ok, want)
+	}
+	if _, ok := identify(labels, "there"); ok {
+		t.Error("another node's container is taken for ours")
+	}
+	if pod.Labels[labelNode] != "" {
+		t.Error("the pod itself was changed")
+	}
+	for _, broken := range []string{labelPodUID, labelContainer, labelAttempt, labelSandbox} {
+		labels := containerLabels(pod, "main", "abc", 3, 1)
+		delete(labels, broken)
+		if _, ok := identify(labels, "here"); ok {
+			t.Errorf("identified without %s", broken)
+		}
+	}
+}
