@@ -1,0 +1,58 @@
+package clitest
+
+import (
+	"net/http"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// discovery answers what there is, in the plain form that every client understands.
+func (s *Server) discovery(w http.ResponseWriter, r *http.Request) bool {
+	groups := []string{}
+	seen := map[string]bool{"": true}
+	for _, k := range s.kinds {
+		if !seen[k.Group] {
+			seen[k.Group] = true
+			groups = append(groups, k.Group)
+		}
+	}
+	switch path := strings.TrimSuffix(r.URL.Path, "/"); {
+	case path == "/version":
+		s.reply(w, 200, map[string]any{"major": "1", "minor": "37", "gitVersion": "v1.37.2+test", "platform": "linux/amd64"})
+	case path == "/api":
+		s.reply(w, 200, metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}})
+	case path == "/apis":
+		list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
+		for _, g := range groups {
+			v := metav1.GroupVersionForDiscovery{GroupVersion: g + "/v1", Version: "v1"}
+			list.Groups = append(list.Groups, metav1.APIGroup{Name: g, Versions: []metav1.GroupVersionForDiscovery{v}, PreferredVersion: v})
+		}
+		s.reply(w, 200, list)
+	case path == "/api/v1":
+		s.reply(w, 200, s.resources(""))
+	case strings.HasPrefix(path, "/apis/") && strings.Count(path, "/") == 3:
+		s.reply(w, 200, s.resources(strings.Split(path, "/")[2]))
+	default:
+		return false
+	}
+	return true
+}
+
+func (s *Server) resources(group string) metav1.APIResourceList {
+	out := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: "v1"}
+	if group != "" {
+		out.GroupVersion = group + "/v1"
+	}
+	for _, k := range s.kinds {
+		if k.Group != group {
+			continue
+		}
+		out.APIResources = append(out.APIResources, metav1.APIResource{Name: k.Resource, SingularName: strings.ToLower(k.Kind), Namespaced: !k.Cluster,
+			Kind: k.Kind, ShortNames: k.Short, Categories: k.Categories, Verbs: metav1.Verbs{"create", "delete", "get", "list", "patch", "update", "watch"}})
+		if k.Scale {
+			out.APIResources = append(out.APIResources, metav1.APIResource{Name: k.Resource + "/scale", Namespaced: true, Kind: "Scale", Verbs: metav1.Verbs{"get", "patch", "update"}})
+		}
+	}
+	return out
+}

@@ -1,0 +1,67 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// contextName is how the daemon's context, cluster and user are called in a kubeconfig.
+const contextName = "skiff"
+
+// clientIdentity is what a client needs to reach the API and be believed: PEM blocks, all inline, so that the one
+// file can be carried about.
+type clientIdentity struct{ ca, cert, key []byte }
+
+// newKubeconfig describes the API at address (host:port) for kubectl and its kin.
+func newKubeconfig(address string, id clientIdentity) *clientcmdapi.Config {
+	cfg := clientcmdapi.NewConfig()
+	cfg.Clusters[contextName] = &clientcmdapi.Cluster{Server: "https://" + address, CertificateAuthorityData: id.ca}
+	cfg.AuthInfos[contextName] = &clientcmdapi.AuthInfo{ClientCertificateData: id.cert, ClientKeyData: id.key}
+	cfg.Contexts[contextName] = &clientcmdapi.Context{Cluster: contextName, AuthInfo: contextName, Namespace: "default"}
+	cfg.CurrentContext = contextName
+	return cfg
+}
+
+// writeKubeconfig puts the file in place, for its owner alone: whoever reads it owns the engine.
+func writeKubeconfig(path string, cfg *clientcmdapi.Config) error {
+	raw, err := clientcmd.Write(*cfg)
+	if err != nil {
+		return fmt.Errorf("encoding the kubeconfig: %w", err)
+	}
+	return writeFile(path, raw)
+}
+
+// readKubeconfig returns the file of a daemon that runs.
+func readKubeconfig(c Config) (*clientcmdapi.Config, error) {
+	cfg, err := clientcmd.LoadFromFile(c.kubeconfig())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("no daemon runs for %s: start one with `skiff daemon start`", c.DataDir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the daemon's kubeconfig: %w", err)
+	}
+	return cfg, nil
+}
+
+// mergeKubeconfig puts skiff's context into the user's own file and makes it the current one, leaving all others as they
+// are. It returns the path of the file.
+func mergeKubeconfig(skiff *clientcmdapi.Config) (string, error) {
+	access := clientcmd.NewDefaultPathOptions()
+	user, err := access.GetStartingConfig()
+	if err != nil {
+		return "", fmt.Errorf("reading your kubeconfig: %w", err)
+	}
+	cluster, identity, context := skiff.Clusters[contextName], skiff.AuthInfos[contextName], skiff.Contexts[contextName]
+	// Otherwise they would be written back to where they were read from.
+	cluster.LocationOfOrigin, identity.LocationOfOrigin, context.LocationOfOrigin = "", "", ""
+	user.Clusters[contextName], user.AuthInfos[contextName], user.Contexts[contextName] = cluster, identity, context
+	user.CurrentContext = contextName
+	if err := clientcmd.ModifyConfig(access, *user, false); err != nil {
+		return "", fmt.Errorf("writing your kubeconfig: %w", err)
+	}
+	return access.GetDefaultFilename(), nil
+}

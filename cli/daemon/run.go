@@ -1,0 +1,243 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/utils/clock"
+
+	"skiff/api"
+	"skiff/api/authn"
+	"skiff/api/credentials"
+	"skiff/api/openapi"
+	"skiff/docker"
+	"skiff/manifests"
+	"skiff/manifests/admission"
+	"skiff/manifests/registry"
+	"skiff/orchestrator"
+	"skiff/orchestrator/cluster"
+	"skiff/orchestrator/node"
+	"skiff/probe"
+	"skiff/store"
+)
+
+// eventLife is how long an event is kept after it was last counted: upstream's --event-ttl.
+const eventLife = time.Hour
+
+// Run is the daemon: it takes the data directory, opens the store, serves the API and works on the desired state until ctx
+// ends. It calls ready once the API answers and the kubeconfig is in place. Workloads run on when it returns, and the next Run
+// takes them over.
+func Run(ctx context.Context, c Config, log *slog.Logger, ready func() error) (err error) {
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	l, err := acquire(ctx, c, clock.RealClock{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.release()) }()
+	// A kubeconfig that a killed predecessor left behind points nowhere.
+	if err := removeKubeconfig(c); err != nil {
+		return err
+	}
+	d, err := assemble(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	return d.run(ctx, ready)
+}
+
+// daemon is all parts, put together but not yet running.
+type daemon struct {
+	config      Config
+	log         *slog.Logger
+	store       *store.Store
+	registry    *registry.Registry
+	creds       *credentials.Credentials
+	engine      *docker.Engine
+	controllers *orchestrator.Orchestrator
+	prober      *probe.Pool
+	agent       *node.Agent
+	api         *api.Server
+	listener    net.Listener
+}
+
+func assemble(ctx context.Context, c Config, log *slog.Logger) (*daemon, error) {
+	d := &daemon{config: c, log: log}
+	id, err := instanceID(c)
+	if err != nil {
+		return nil, err
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if d.listener, err = listen(ctx, c); err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{
+		func() (err error) { d.store, err = openStore(c, log, metrics); return err },
+		func() (err error) { d.creds, err = loadCredentials(c); return err },
+		func() (err error) {
+			d.engine, err = docker.Connect(ctx, docker.Options{Instance: id, Host: c.EngineHost, Starts: c.StartLimit, Logger: log, Metrics: metrics})
+			return err
+		},
+		func() error { return d.wire(metrics) },
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, d.abandon())
+		}
+	}
+	return d, nil
+}
+
+// abandon closes what was opened by a daemon that will not run.
+func (d *daemon) abandon() error {
+	err := d.listener.Close()
+	if d.engine != nil {
+		err = errors.Join(err, d.engine.Close())
+	}
+	if d.store != nil {
+		err = errors.Join(err, d.store.Close())
+	}
+	return err
+}
+
+// wire puts registry, controllers, node agent and API on top of the store and the engine.
+func (d *daemon) wire(metrics *prometheus.Registry) error {
+	tolerated := d.config.DefaultTolerationSeconds
+	d.registry = registry.New(registry.Options{
+		Store: d.store, Clock: clock.RealClock{},
+		Admission: admission.Chain(d.store, admission.Options{NotReadySeconds: &tolerated, UnreachableSeconds: &tolerated}),
+	})
+	d.controllers = orchestrator.New(orchestrator.Options{Registry: d.registry, RootCA: d.creds.CA(), Logger: d.log, Metrics: metrics})
+	build := serverVersion()
+	if err := d.makeAgent(build, metrics); err != nil {
+		return err
+	}
+	return d.makeAPI(build, metrics)
+}
+
+// makeAgent makes the agent of the one node every daemon has, the machine itself, and the pool that probes for it.
+func (d *daemon) makeAgent(build version.Info, metrics prometheus.Registerer) (err error) {
+	name, err := nodeName(d.config)
+	if err != nil {
+		return err
+	}
+	d.prober, err = probe.New(probe.Options{
+		Clock: clock.RealClock{}, Metrics: metrics, Version: build.Major + "." + build.Minor,
+		Report: func(r probe.Result) { d.agent.ProbeResult(r) },
+	})
+	if err != nil {
+		return err
+	}
+	engine := &networkedEngine{Engine: d.engine}
+	d.agent = node.New(node.Options{
+		Name: name, Registry: d.registry, Feeds: d.controllers.Feeds(), Runtime: engine, Addresses: engine, Prober: d.prober,
+		Recorder: d.controllers.Recorder("kubelet", name), Logger: d.log, Metrics: d.controllers.Metrics(),
+		HostIP: hostIP(), Version: build.GitVersion, VolumeDir: d.config.volumes(),
+		CrashBackoff: d.config.CrashBackoff, MaxCrashBackoff: d.config.MaxBackoff,
+	})
+	return nil
+}
+
+func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error {
+	documents, err := openapi.New()
+	if err != nil {
+		return err
+	}
+	d.api, err = api.New(api.Options{
+		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.agent}, Version: build, Logger: d.log,
+		Authenticator: authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}),
+		// The engine is no health check: it comes back by itself, and meanwhile its node says that it is not ready.
+		Checks: []api.Check{{Name: "store", Do: func(context.Context) error { return d.store.Healthy() }}},
+	})
+	return err
+}
+
+func openStore(c Config, log *slog.Logger, metrics prometheus.Registerer) (*store.Store, error) {
+	return store.Open(store.Options{
+		Path: c.database(), Codec: manifests.StoreCodec(), Clock: clock.RealClock{}, Logger: log, Metrics: metrics,
+		Indexes: registry.Indexes(), TTL: map[string]time.Duration{"events": eventLife},
+	})
+}
+
+func loadCredentials(c Config) (*credentials.Credentials, error) {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("reading the address to listen on: %w", err)
+	}
+	var hosts []string
+	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
+		hosts = []string{host}
+	}
+	return credentials.Load(credentials.Options{Dir: c.credentials(), Hosts: hosts, Clock: clock.RealClock{}})
+}
+
+func listen(ctx context.Context, c Config) (net.Listener, error) {
+	var cfg net.ListenConfig
+	l, err := cfg.Listen(ctx, "tcp", c.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("another program listens on %s: choose another address with --listen or SKIFF_LISTEN (127.0.0.1:0 takes a free port)", c.Listen)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s (choose an address with --listen or SKIFF_LISTEN): %w", c.Listen, err)
+	}
+	return l, nil
+}
+
+// run starts all parts and returns when all have ended: the store last, because everybody writes to it until the end.
+func (d *daemon) run(ctx context.Context, ready func() error) error {
+	storing, stopStore := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStore()
+	var state errgroup.Group
+	state.Go(func() error { return d.store.Run(storing) })
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.controllers.Run(ctx, d.agent, d.prober) })
+	group.Go(func() error { return d.api.Serve(ctx, d.listener, d.creds.ServerTLS()) })
+	group.Go(func() error { return d.announce(ctx, ready) })
+	err := group.Wait()
+
+	stopStore()
+	return errors.Join(err, removeKubeconfig(d.config), state.Wait(), d.store.Close(), d.engine.Close())
+}
+
+// announce writes the kubeconfig once what every cluster has is there, and says that all is ready. The listener has been
+// taking connections all along.
+func (d *daemon) announce(ctx context.Context, ready func() error) error {
+	if err := cluster.Bootstrap(ctx, d.registry); err != nil {
+		return err
+	}
+	address := clientAddress(d.listener.Addr())
+	id := clientIdentity{ca: d.creds.CA(), cert: d.creds.AdminCert(), key: d.creds.AdminKey()}
+	if err := writeKubeconfig(d.config.kubeconfig(), newKubeconfig(address, id)); err != nil {
+		return err
+	}
+	d.log.Info("ready", "api", address, "data", d.config.DataDir, "instance", d.engine.Instance(), "engine", d.engine.Host())
+	return ready()
+}
+
+func removeKubeconfig(c Config) error {
+	if err := os.Remove(c.kubeconfig()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// clientAddress is where clients on this machine reach a listener, which may listen on all addresses.
+func clientAddress(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return a.String()
+	}
+	return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
+}
