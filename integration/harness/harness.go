@@ -1,0 +1,351 @@
+// Package harness runs skiff as its users do, for the tests on a real engine: it builds the binary, starts daemons with data
+// directories of their own, calls the two command lines, and leaves the engine as it was.
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+
+	"skiff/examples/kubia/images"
+)
+
+// Binaries are the programs under test, built once a test run.
+type Binaries struct{ Skiff, Kubectl string }
+
+var build struct {
+	once sync.Once
+	bins Binaries
+	err  error
+}
+
+// example tells whether the example's images have been made.
+var example struct {
+	once sync.Once
+	err  error
+}
+
+// Main is the TestMain of a package that uses the harness: it removes what was built, images included.
+func Main(m *testing.M) {
+	engine, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	ctx := context.Background()
+	missing := images.Missing(ctx, engine)
+	code := m.Run()
+	if _, err := engine.Ping(ctx); err == nil {
+		if err := images.Remove(ctx, engine, missing); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	if dir := filepath.Dir(build.bins.Skiff); build.bins.Skiff != "" {
+		os.RemoveAll(dir) //nolint:errcheck // a leftover in the temporary directory harms nobody
+	}
+	os.Exit(code)
+}
+
+// Engine connects to the engine, or skips the test where there is none. With CI=true that is a failure.
+func Engine(t testing.TB) *client.Client {
+	t.Helper()
+	engine, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err == nil {
+		_, err = engine.Ping(t.Context())
+	}
+	switch {
+	case err == nil:
+		t.Cleanup(func() { engine.Close() })
+	case os.Getenv("CI") == "true":
+		t.Fatalf("no Docker Engine, and CI=true: %v", err)
+	default:
+		t.Skipf("no Docker Engine: %v", err)
+	}
+	if testing.Short() {
+		t.Skip("-short leaves out the tests on a real engine")
+	}
+	return engine
+}
+
+// Build compiles skiff, and kubectl from its module.
+func Build(t testing.TB) Binaries {
+	t.Helper()
+	build.once.Do(func() {
+		dir, err := os.MkdirTemp("", "skiff-integration-")
+		if err != nil {
+			build.err = err
+			return
+		}
+		build.bins = Binaries{Skiff: filepath.Join(dir, "skiff"), Kubectl: filepath.Join(dir, "kubectl")}
+		build.err = errors.Join(
+			goBuild(Root(), build.bins.Skiff, "-tags", "netgo,osusergo,sqlite_omit_load_extension"),
+			goBuild(filepath.Join(Root(), "integration", "kubectl"), build.bins.Kubectl))
+	})
+	if build.err != nil {
+		t.Fatal(build.err)
+	}
+	return build.bins
+}
+
+func goBuild(dir, out string, args ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build", "-o", out}, args...), ".")...)
+	cmd.Dir = dir
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", filepath.Base(out), err, msg)
+	}
+	return nil
+}
+
+// Root is the top folder of the skiff module.
+func Root() string {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "skiff").Output()
+	if err != nil {
+		panic(fmt.Sprintf("finding the skiff module: %v", err))
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// Daemon is a skiff daemon of the test's own.
+type Daemon struct {
+	Binaries
+	DataDir string
+	Engine  *client.Client
+
+	t    testing.TB
+	args []string
+	log  *bytes.Buffer
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// Start builds what is needed, makes the example's images and runs a daemon in the foreground until the test ends. The
+// arguments go to `skiff daemon run`.
+func Start(t testing.TB, args ...string) *Daemon {
+	t.Helper()
+	engine := Engine(t)
+	d := &Daemon{Binaries: Build(t), DataDir: t.TempDir(), Engine: engine, t: t, args: args}
+	// Once, for tests that start at the same time would take the name from each other's images.
+	example.once.Do(func() { example.err = images.Build(context.WithoutCancel(t.Context()), engine, images.Kubia) })
+	if example.err != nil {
+		t.Fatal(example.err)
+	}
+	t.Cleanup(d.cleanUp)
+	d.Run()
+	return d
+}
+
+// Run starts the daemon, again if it ran before, and returns when its API answers.
+func (d *Daemon) Run() {
+	d.t.Helper()
+	if err := d.TryRun(); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// TryRun is Run for callers outside the test's goroutine.
+func (d *Daemon) TryRun() error {
+	d.log = &bytes.Buffer{}
+	d.cmd = exec.Command(d.Skiff, append([]string{"daemon", "run", "--data-dir", d.DataDir, "--listen", "127.0.0.1:0"}, d.args...)...)
+	ready, tell, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	logs, err := os.OpenFile(d.LogFile(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
+	d.cmd.Stdout, d.cmd.Stderr = logs, logs
+	d.cmd.ExtraFiles = []*os.File{tell}
+	d.cmd.Env = append(os.Environ(), "SKIFF_READY_FD=3")
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := d.cmd.Start(); err != nil {
+		return err
+	}
+	tell.Close()
+	cmd, done := d.cmd, make(chan struct{})
+	d.done = done
+	go func() { defer close(done); cmd.Wait() }() //nolint:errcheck // it is killed on purpose, so it ends with an error
+	var said [256]byte
+	n, _ := ready.Read(said[:])
+	if string(said[:n]) != "ready\n" {
+		return fmt.Errorf("the daemon did not become ready: %q\n%s", said[:n], d.Log())
+	}
+	return nil
+}
+
+// LogFile is where the daemon's log goes.
+func (d *Daemon) LogFile() string { return filepath.Join(d.DataDir, "test.log") }
+
+// Log is what the daemon has logged.
+func (d *Daemon) Log() string {
+	raw, err := os.ReadFile(d.LogFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}
+
+// Kill ends the daemon without warning, as kill -9 does.
+func (d *Daemon) Kill() { d.signal(syscall.SIGKILL) }
+
+// Stop asks the daemon to end and waits until it has.
+func (d *Daemon) Stop() { d.signal(syscall.SIGTERM) }
+
+func (d *Daemon) signal(s syscall.Signal) {
+	if d.cmd == nil {
+		return
+	}
+	d.cmd.Process.Signal(s) //nolint:errcheck // it may have ended by itself
+	<-d.done
+	d.cmd = nil
+}
+
+// Pid is the daemon's process ID.
+func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
+
+// Kubeconfig is the daemon's own file.
+func (d *Daemon) Kubeconfig() string { return filepath.Join(d.DataDir, "kubeconfig") }
+
+// Instance is the value of the label skiff/instance on the daemon's containers.
+func (d *Daemon) Instance() string {
+	raw, err := os.ReadFile(filepath.Join(d.DataDir, "instance"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(raw))
+}
+
+// Containers lists the daemon's containers on the engine, dead ones as well, filtered further by labels.
+func (d *Daemon) Containers(labels ...string) []container.Summary {
+	d.t.Helper()
+	f := filters.NewArgs(filters.Arg("label", "skiff/instance="+d.Instance()))
+	for _, l := range labels {
+		f.Add("label", l)
+	}
+	list, err := d.Engine.ContainerList(context.WithoutCancel(d.t.Context()), container.ListOptions{All: true, Filters: f})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return list
+}
+
+// cleanUp ends the daemon and removes all that it made on the engine. What the daemon logged is shown when the test failed.
+func (d *Daemon) cleanUp() {
+	d.Kill()
+	if d.t.Failed() {
+		d.t.Logf("the daemon's log:\n%s", tail(d.Log(), 80))
+	}
+	ctx := context.WithoutCancel(d.t.Context())
+	for _, c := range d.Containers() {
+		if err := d.Engine.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil {
+			d.t.Errorf("removing container %s: %v", c.Names, err)
+		}
+	}
+	f := filters.NewArgs(filters.Arg("label", "skiff/instance="+d.Instance()))
+	networks, err := d.Engine.NetworkList(ctx, network.ListOptions{Filters: f})
+	if err != nil {
+		d.t.Error(err)
+	}
+	for _, n := range networks {
+		// The endpoints of containers that are gone may stay for a moment.
+		Until(d.t, 10*time.Second, "network "+n.Name+" is removed", func() bool { return d.Engine.NetworkRemove(ctx, n.ID) == nil })
+	}
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(text, "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// Result is what a command printed and how it ended.
+type Result struct {
+	Out, Err string
+	Code     int
+}
+
+// CLI calls one of the two command lines against the daemon.
+type CLI struct {
+	Name string
+	d    *Daemon
+	path string
+}
+
+// CLIs are both command lines; a scenario that is to work with either runs once with each.
+func (d *Daemon) CLIs() []CLI {
+	return []CLI{{"kubectl", d, d.Kubectl}, {"skiff", d, d.Skiff}}
+}
+
+// SkiffCLI is skiff's own.
+func (d *Daemon) SkiffCLI() CLI { return CLI{"skiff", d, d.Skiff} }
+
+// KubectlCLI is the real kubectl.
+func (d *Daemon) KubectlCLI() CLI { return CLI{"kubectl", d, d.Kubectl} }
+
+// Command prepares a call; the caller may set its input before running it.
+func (c CLI) Command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(c.d.t.Context(), c.path, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.d.Kubeconfig(), "SKIFF_DATA_DIR="+c.d.DataDir, "NO_COLOR=1")
+	return cmd
+}
+
+// Try runs a command and returns what came of it.
+func (c CLI) Try(stdin string, args ...string) Result {
+	cmd := c.Command(args...)
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	err := cmd.Run()
+	r := Result{Out: out.String(), Err: errs.String()}
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		r.Code = exit.ExitCode()
+	case err != nil:
+		r.Code, r.Err = -1, r.Err+err.Error()
+	}
+	return r
+}
+
+// Do runs a command that must succeed and returns its standard output.
+func (c CLI) Do(args ...string) string { c.d.t.Helper(); return c.DoIn("", args...) }
+
+// DoIn is Do with an input.
+func (c CLI) DoIn(stdin string, args ...string) string {
+	c.d.t.Helper()
+	r := c.Try(stdin, args...)
+	if r.Code != 0 {
+		c.d.t.Fatalf("%s %s: exit %d\n%s%s", c.Name, strings.Join(args, " "), r.Code, r.Out, r.Err)
+	}
+	return r.Out
+}
+
+// Until asks again and again, until ok is true or the time is up.
+func Until(t testing.TB, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(limit)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+	}
+}
