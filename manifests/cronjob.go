@@ -22,7 +22,7 @@ func cronJobKind() *Kind {
 	return newKind(v1, Kind{
 		Served:   []schema.GroupVersionKind{v1, batchv1beta1.SchemeGroupVersion.WithKind("CronJob")},
 		Resource: "cronjobs", ShortNames: []string{"cj"}, Categories: []string{"all"},
-		Namespaced: true, HasStatus: true, Unserved: true,
+		Namespaced: true, HasStatus: true,
 		New: newOf[*batchv1.CronJob](), NewList: newOf[*batchv1.CronJobList](),
 		Rules: &rules[*batchv1.CronJob, batch.CronJob]{
 			namespaced:   true,

@@ -16,7 +16,7 @@ import (
 func daemonSetKind() *Kind {
 	return newKind(appsKind("DaemonSet"), Kind{
 		Resource: "daemonsets", ShortNames: []string{"ds"}, Categories: []string{"all"},
-		Namespaced: true, HasStatus: true, Unserved: true,
+		Namespaced: true, HasStatus: true,
 		New: newOf[*appsv1.DaemonSet](), NewList: newOf[*appsv1.DaemonSetList](),
 		Rules: &rules[*appsv1.DaemonSet, apps.DaemonSet]{
 			namespaced:   true,

@@ -18,7 +18,7 @@ func deploymentKind() *Kind {
 	v1 := []schema.GroupVersion{appsv1.SchemeGroupVersion}
 	return newKind(appsKind("Deployment"), Kind{
 		Resource: "deployments", ShortNames: []string{"deploy"}, Categories: []string{"all"},
-		Namespaced: true, HasStatus: true, Unserved: true,
+		Namespaced: true, HasStatus: true,
 		New: newOf[*appsv1.Deployment](), NewList: newOf[*appsv1.DeploymentList](),
 		Scale: deploymentScale(),
 		Rules: &rules[*appsv1.Deployment, apps.Deployment]{

@@ -22,7 +22,7 @@ import (
 func jobKind() *Kind {
 	return newKind(batchv1.SchemeGroupVersion.WithKind("Job"), Kind{
 		Resource: "jobs", Categories: []string{"all"},
-		Namespaced: true, HasStatus: true, Unserved: true,
+		Namespaced: true, HasStatus: true,
 		Dependents:    OrphanDependents,
 		OrphanWarning: "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",
 		New:           newOf[*batchv1.Job](), NewList: newOf[*batchv1.JobList](),

@@ -70,9 +70,6 @@ type Kind struct {
 	// ReturnsDeleted says that DELETE answers with the object and not with a
 	// Status, even when the object is gone at once.
 	ReturnsDeleted bool
-	// Unserved keeps a kind out of Kinds until its controller exists. Its type
-	// is in the scheme all the same.
-	Unserved bool
 
 	New     func() runtime.Object
 	NewList func() runtime.Object

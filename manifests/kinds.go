@@ -13,11 +13,9 @@ import (
 
 // Kinds are the kinds skiff serves, by group and then in the order upstream's
 // discovery lists them. The kinds are shared and must not be changed.
-func Kinds() []*Kind {
-	return slices.DeleteFunc(slices.Clone(allKinds()), func(k *Kind) bool { return k.Unserved })
-}
+func Kinds() []*Kind { return slices.Clone(allKinds()) }
 
-// KindFor returns the kind of a resource, served or not, or nil.
+// KindFor returns the kind of a resource, or nil.
 func KindFor(gr schema.GroupResource) *Kind { return kindsByResource()[gr] }
 
 var allKinds = sync.OnceValue(func() []*Kind {

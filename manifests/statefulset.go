@@ -19,7 +19,7 @@ import (
 func statefulSetKind() *Kind {
 	return newKind(appsKind("StatefulSet"), Kind{
 		Resource: "statefulsets", ShortNames: []string{"sts"}, Categories: []string{"all"},
-		Namespaced: true, HasStatus: true, Unserved: true,
+		Namespaced: true, HasStatus: true,
 		New: newOf[*appsv1.StatefulSet](), NewList: newOf[*appsv1.StatefulSetList](),
 		Scale: statefulSetScale(),
 		Rules: &rules[*appsv1.StatefulSet, apps.StatefulSet]{

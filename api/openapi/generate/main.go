@@ -100,10 +100,9 @@ func servedResources() map[schema.GroupVersion]map[string]bool {
 }
 
 // filterV3 reads one of upstream's documents and keeps the paths of the named resources and the schemas they reach.
-// A version that upstream has dropped has no document: its paths are those of no document at all.
 func filterV3(path string, resources map[string]bool) (map[string]any, error) {
 	doc := map[string]any{}
-	raw, err := os.ReadFile(path)
+	raw, err := readDocument(path)
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +204,9 @@ func writeV2(path, out string, served map[schema.GroupVersion]map[string]bool) e
 	}
 	doc := map[string]any{}
 	if err := json.Unmarshal(raw, &doc); err != nil {
+		return err
+	}
+	if err := addDropped(doc); err != nil {
 		return err
 	}
 	paths := doc["paths"].(map[string]any)
