@@ -223,7 +223,13 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 		return err
 	}
 	d.log.Info("ready", "api", address, "data", d.config.DataDir, "instance", d.engine.Instance(), "engine", d.engine.Host())
-	return ready()
+	if err := ready(); err != nil {
+		return err
+	}
+	if err := trimProgram(); err != nil {
+		d.log.Warn("the daemon takes more memory than it needs", "error", err)
+	}
+	return nil
 }
 
 func removeKubeconfig(c Config) error {
