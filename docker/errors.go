@@ -30,6 +30,9 @@ var (
 	ErrImageNotFound = errors.New("image not found")
 	// ErrConflict: the name is taken by something that is not ours, or the object is in a state that forbids the call.
 	ErrConflict = errors.New("conflict")
+	// ErrEndpointsLost: the engine counts endpoints in a network that no container is in, and does not let it go. Engine 20.10
+	// gets there now and then when many containers go at once; it counts anew when it is restarted.
+	ErrEndpointsLost = errors.New("network's endpoints lost")
 	// ErrInvalid: the engine will never accept this; trying again is useless until the request changes.
 	ErrInvalid = errors.New("invalid")
 	// ErrNotRunning: the container must run for this call and does not.

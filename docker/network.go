@@ -145,11 +145,28 @@ func (e *Engine) removeNetwork(ctx context.Context, n network.Summary) error {
 		err := e.call(ctx, "network_remove", n.Name, func(ctx context.Context, c *client.Client) error {
 			return c.NetworkRemove(ctx, n.ID)
 		})
-		if err == nil || try == networkTries || !strings.Contains(err.Error(), "has active endpoints") {
+		switch {
+		case err == nil || !strings.Contains(err.Error(), "has active endpoints"):
 			return err
+		case try == networkTries:
+			return e.refusedRemoval(ctx, n, err)
 		}
 		if err := e.pause(ctx, networkPause); err != nil {
 			return err
 		}
 	}
+}
+
+// refusedRemoval tells a network that is in use from one that the engine only takes to be.
+func (e *Engine) refusedRemoval(ctx context.Context, n network.Summary, refused error) error {
+	var found network.Inspect
+	err := e.call(ctx, "network_inspect", n.Name, func(ctx context.Context, c *client.Client) (err error) {
+		found, err = c.NetworkInspect(ctx, n.ID, network.InspectOptions{})
+		return err
+	})
+	if err != nil || len(found.Containers) > 0 {
+		return refused
+	}
+	return &Error{Op: "network_remove", Name: n.Name, Kind: ErrEndpointsLost, Err: fmt.Errorf(
+		"%w, but no container is in it: the engine has lost count; restart the engine, then `docker network rm %s`", refused, n.Name)}
 }

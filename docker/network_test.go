@@ -2,6 +2,7 @@ package docker
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -199,4 +200,33 @@ func containerAt(address string) map[string]any {
 	return map[string]any{"Id": "c" + address, "State": "exited", "NetworkSettings": map[string]any{
 		"Networks": map[string]any{"skiff-i": map[string]any{"IPAMConfig": map[string]string{"IPv4Address": address}}},
 	}}
+}
+
+func TestRemoveNetworkThatTheEngineHasLostCountOf(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		in   map[string]any
+		lost bool
+	}{
+		{"nobody is in it", map[string]any{}, true},
+		{"somebody is in it", map[string]any{"c1": map[string]any{"Name": "x"}}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFake(t).start()
+			f.onJSON("GET /networks", []any{networkOf("skiff-i", "i", "10.1.0.0/16", "10.1.0.1")})
+			f.onError("DELETE /networks/id-skiff-i", 403, "error while removing network: network skiff-i id 1 has active endpoints")
+			f.onJSON("GET /networks/id-skiff-i", map[string]any{"Name": "skiff-i", "Containers": test.in})
+			clock := fakeClock()
+			done := make(chan error, 1)
+			e := f.connect(Options{Instance: "i", Clock: clock})
+			go func() { done <- e.RemoveNetwork(t.Context()) }()
+			for range networkTries - 1 {
+				step(t, clock, networkPause)
+			}
+			err := <-done
+			if errors.Is(err, ErrEndpointsLost) != test.lost {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }

@@ -30,6 +30,8 @@ func reset(ctx context.Context, c Config, force bool, log *slog.Logger) (contain
 	}
 	containers, err = prune(ctx, c, id, log)
 	switch {
+	case errors.Is(err, docker.ErrEndpointsLost):
+		log.Warn("a network is left on the engine", "label", "skiff/instance="+id, "error", err)
 	case err != nil && !force:
 		return 0, fmt.Errorf("%w (--force removes the data all the same, and leaves what has the label skiff/instance=%s on the engine)", err, id)
 	case err != nil:
