@@ -24,8 +24,9 @@ type storedAuth struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-// registryAuth is the header with the stored credentials for ref's registry; empty where there are none.
-func (e *Engine) registryAuth(ctx context.Context, ref string) (string, error) {
+// registryAuth is the header with the credentials for ref's registry, the given ones before the stored; empty where there
+// are none.
+func (e *Engine) registryAuth(ctx context.Context, ref string, given [][]byte) (string, error) {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
 		return "", fmt.Errorf("reference %q: %w", ref, err)
@@ -34,11 +35,23 @@ func (e *Engine) registryAuth(ctx context.Context, ref string) (string, error) {
 	if server == "docker.io" {
 		server = dockerHub
 	}
+	for _, document := range given {
+		var config cliConfig
+		if err := json.Unmarshal(document, &config); err != nil {
+			return "", fmt.Errorf("read the credentials given for %s: %w", server, err)
+		}
+		if auth, err := config.stored(server); err != nil || auth != nil {
+			return encodeAuth(auth, err)
+		}
+	}
 	config, err := readCLIConfig(e.configDir)
 	if err != nil {
 		return "", err
 	}
-	auth, err := config.credentials(ctx, server)
+	return encodeAuth(config.credentials(ctx, server))
+}
+
+func encodeAuth(auth *registry.AuthConfig, err error) (string, error) {
 	if err != nil || auth == nil {
 		return "", err
 	}
@@ -57,6 +70,11 @@ func (c *cliConfig) credentials(ctx context.Context, server string) (*registry.A
 			return auth, err
 		}
 	}
+	return c.stored(server)
+}
+
+// stored looks in the document itself; nil where it knows nothing.
+func (c *cliConfig) stored(server string) (*registry.AuthConfig, error) {
 	for name, stored := range c.Auths {
 		if name == server || hostOf(name) == hostOf(server) {
 			return stored.decode(server)

@@ -355,7 +355,7 @@ func TestEngineImages(t *testing.T) {
 	if !slices.ContainsFunc(all, func(one Image) bool { return one.ID == i.ID && slices.Contains(one.RepoTags, testImageRef) }) {
 		t.Errorf("images %+v", all)
 	}
-	wantKind(t, b.Pull(t.Context(), "localhost:1/nope:1", nil), ErrPull)
+	wantKind(t, b.Pull(t.Context(), "localhost:1/nope:1", PullOptions{}), ErrPull)
 }
 
 func TestEngineVolumes(t *testing.T) {

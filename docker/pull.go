@@ -11,18 +11,27 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// Pull fetches an image, with the credentials the docker CLI has stored for its registry. progress may be nil; it is
-// called with what is going on and, while layers are being fetched, the bytes fetched and to fetch over all of them.
-// ErrPull with the registry's words where it does not give the image, ErrInvalid for a reference that is none.
-func (e *Engine) Pull(ctx context.Context, ref string, progress func(status string, current, total int64)) error {
-	auth, err := e.registryAuth(ctx, ref)
+// PullOptions say how an image is fetched.
+type PullOptions struct {
+	// Credentials are documents of the form of the docker CLI's config.json. The first that knows the image's registry
+	// counts; where none does, what the docker CLI has stored.
+	Credentials [][]byte
+	// Progress may be nil. It is called with what is going on and, while layers are being fetched, the bytes fetched and
+	// to fetch over all of them.
+	Progress func(status string, current, total int64)
+}
+
+// Pull fetches an image. ErrPull with the registry's words where it does not give the image, ErrInvalid for a reference
+// that is none and for credentials that cannot be read.
+func (e *Engine) Pull(ctx context.Context, ref string, o PullOptions) error {
+	auth, err := e.registryAuth(ctx, ref, o.Credentials)
 	if err != nil {
 		return &Error{Op: "pull", Name: ref, Kind: ErrInvalid, Err: err}
 	}
 	return e.stream(ctx, "pull", ref, func(ctx context.Context, c *client.Client) error {
 		answer, err := c.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
 		if err == nil {
-			err = errors.Join(readPull(answer, progress), answer.Close())
+			err = errors.Join(readPull(answer, o.Progress), answer.Close())
 		}
 		if err == nil || ctx.Err() != nil || unreachable(err) {
 			return err

@@ -33,9 +33,9 @@ func TestPull(t *testing.T) {
 	// base64 of me:se:cret
 	writeFile(t, filepath.Join(filepath.Dir(fake.socket), "config.json"), `{"auths":{"reg.example:5000":{"auth":"bWU6c2U6Y3JldA=="}}}`)
 	var told []string
-	check(t, fake.connect(Options{}).Pull(t.Context(), "reg.example:5000/kubia:v1", func(status string, current, total int64) {
+	check(t, fake.connect(Options{}).Pull(t.Context(), "reg.example:5000/kubia:v1", PullOptions{Progress: func(status string, current, total int64) {
 		told = append(told, fmt.Sprintf("%s %d/%d", status, current, total))
-	}))
+	}}))
 	want := []string{
 		"Pulling from kubia 0/0", "Downloading 10/100", "Downloading 15/150", "Download complete 105/150",
 		"Extracting 105/150", "Status: Downloaded newer image 105/150",
@@ -65,14 +65,14 @@ func TestPullFails(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			fake := newFake(t).start()
 			fake.on("POST /images/create", test.answer)
-			err := fake.connect(Options{}).Pull(t.Context(), "kubia", nil)
+			err := fake.connect(Options{}).Pull(t.Context(), "kubia", PullOptions{})
 			wantKind(t, err, test.kind)
 			if !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error %q, want %q in it", err, test.says)
 			}
 		})
 	}
-	wantKind(t, newFake(t).connect(Options{}).Pull(t.Context(), "No Such Ref", nil), ErrInvalid)
+	wantKind(t, newFake(t).connect(Options{}).Pull(t.Context(), "No Such Ref", PullOptions{}), ErrInvalid)
 }
 
 func TestCredentials(t *testing.T) {
@@ -109,7 +109,7 @@ func TestCredentials(t *testing.T) {
 			fake := newFake(t)
 			e := fake.connect(Options{})
 			writeFile(t, filepath.Join(e.configDir, "config.json"), test.config)
-			header, err := e.registryAuth(t.Context(), test.ref)
+			header, err := e.registryAuth(t.Context(), test.ref, nil)
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Fatalf("error %v, want %q in it", err, test.err)
@@ -121,6 +121,34 @@ func TestCredentials(t *testing.T) {
 				t.Errorf("credentials %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestGivenCredentialsGoFirst(t *testing.T) {
+	e := newFake(t).connect(Options{})
+	entry := func(server, auth string) string { return `{"auths":{"` + server + `":{"auth":"` + auth + `"}}}` }
+	writeFile(t, filepath.Join(e.configDir, "config.json"), entry("reg.example", "b2xkOnB3")) // old:pw
+	for _, test := range []struct {
+		name  string
+		given []string
+		want  string
+	}{
+		{"none", nil, "old pw reg.example"},
+		{"of another registry", []string{entry("other.example", "bmV3OnB3")}, "old pw reg.example"},
+		{"the first that knows it", []string{entry("other.example", "eDpw"), entry("reg.example", "bmV3OnB3"), entry("reg.example", "eDpw")}, "new pw reg.example"},
+	} {
+		var given [][]byte
+		for _, g := range test.given {
+			given = append(given, []byte(g))
+		}
+		header, err := e.registryAuth(t.Context(), "reg.example/kubia", given)
+		check(t, err)
+		if got := describeAuth(t, header); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	if _, err := e.registryAuth(t.Context(), "reg.example/kubia", [][]byte{[]byte("{")}); err == nil {
+		t.Error("credentials that cannot be read are no error")
 	}
 }
 

@@ -120,7 +120,6 @@ warning: spec.subdomain: skiff has no cluster DNS, other pods can not resolve th
 warning: spec.setHostnameAsFQDN: skiff has no cluster DNS, the field has no effect
 warning: spec.hostUsers: skiff does not use user namespaces, the field has no effect
 warning: spec.resourceClaims: skiff does not allocate devices, the field has no effect
-warning: spec.imagePullSecrets: skiff pulls with the engine's own credentials, the field has no effect
 warning: spec.automountServiceAccountToken: skiff mounts no service account tokens, the field has no effect
 warning: spec.affinity.podAffinity: skiff does not schedule by it yet, the field has no effect
 warning: spec.affinity.podAntiAffinity: skiff does not schedule by it yet, the field has no effect

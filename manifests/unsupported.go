@@ -50,7 +50,6 @@ var unhonouredPodFields = []unhonouredField[core.PodSpec]{
 	{"os", func(s *core.PodSpec) bool { return s.OS != nil && s.OS.Name != core.Linux }, "skiff runs Linux containers only"},
 	{"resources", func(s *core.PodSpec) bool { return s.Resources != nil }, "skiff limits containers and not pods, the field has no effect"},
 	{"resourceClaims", func(s *core.PodSpec) bool { return len(s.ResourceClaims) > 0 }, "skiff does not allocate devices, the field has no effect"},
-	{"imagePullSecrets", func(s *core.PodSpec) bool { return len(s.ImagePullSecrets) > 0 }, "skiff pulls with the engine's own credentials, the field has no effect"},
 	{"automountServiceAccountToken", func(s *core.PodSpec) bool { return ptr.Deref(s.AutomountServiceAccountToken, false) }, "skiff mounts no service account tokens, the field has no effect"},
 	{"affinity.podAffinity", func(s *core.PodSpec) bool { return s.Affinity != nil && s.Affinity.PodAffinity != nil }, "skiff does not schedule by it yet, the field has no effect"},
 	{"affinity.podAntiAffinity", func(s *core.PodSpec) bool { return s.Affinity != nil && s.Affinity.PodAntiAffinity != nil }, "skiff does not schedule by it yet, the field has no effect"},

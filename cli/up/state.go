@@ -326,8 +326,20 @@ func judgePod(p *corev1.Pod, now time.Time) (line, *failure) {
 	}
 	if p.Status.Phase == corev1.PodRunning && pods.Ready(p) {
 		l.phase = ready
+	} else if message := pulling(p); message != "" {
+		l.text += ": " + message
 	}
 	return l, nil
+}
+
+// pulling is how far the pull of a container's image is, as skiff's node says it.
+func pulling(p *corev1.Pod) string {
+	for _, s := range statuses(p) {
+		if w := s.State.Waiting; w != nil && strings.HasPrefix(w.Message, "Pulling image ") {
+			return oneLine(w.Message)
+		}
+	}
+	return ""
 }
 
 func podFailed(p *corev1.Pod) *failure {

@@ -478,6 +478,10 @@ func TestAgentPullsOnceForMany(t *testing.T) {
 		for i := range 10 {
 			w.pod(fmt.Sprintf("web-%d", i), "containers: [{name: web, image: 'nginx:1'}]")
 		}
+		w.pass(10 * time.Second)
+		if got, want := w.get("web-3").Status.ContainerStatuses[0].State.Waiting.Message, `Pulling image "nginx:1": 12.3MB of 45MB`; got != want {
+			w.Errorf("while it is pulled the status says %q, want %q", got, want)
+		}
 		w.pass(time.Minute)
 		for i := range 10 {
 			w.want(fmt.Sprintf("web-%d", i), "Running | web running ready")

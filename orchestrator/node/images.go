@@ -1,13 +1,17 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/docker/go-units"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
@@ -17,7 +21,7 @@ import (
 // images pulls images, each once at a time, whoever wants it.
 type images struct {
 	runtime Runtime
-	clock   clock.Clock
+	clock   clock.WithTicker
 
 	mu    sync.Mutex
 	pulls map[string]*sharedPull
@@ -30,59 +34,91 @@ type sharedPull struct {
 	cancel  context.CancelFunc
 	took    time.Duration
 	err     error
+	// fetched and size are bytes over all layers known so far.
+	fetched, size atomic.Int64
 }
 
-func newImages(r Runtime, c clock.Clock) *images {
+// progressPeriod is how often a pull that takes its time says how far it is.
+const progressPeriod = time.Second
+
+// progress is how far the pull is, empty while the registry has not said how much there is.
+func (p *sharedPull) progress(ref string) string {
+	size := p.size.Load()
+	if size == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Pulling image %q: %s of %s", ref, units.HumanSize(float64(p.fetched.Load())), units.HumanSize(float64(size)))
+}
+
+func newImages(r Runtime, c clock.WithTicker) *images {
 	return &images{runtime: r, clock: c, pulls: map[string]*sharedPull{}}
 }
 
+// wanted is an image and the credentials to pull it with. Two that differ in these are pulled one beside the other:
+// nobody gets an image through somebody else's credentials.
+type wanted struct {
+	ref         string
+	credentials [][]byte
+}
+
+func (w wanted) key() string { return w.ref + "\x00" + string(bytes.Join(w.credentials, []byte{0})) }
+
 // pull pulls an image, or waits for a pull of it that is under way. The pull goes on for as long as anyone waits. It
-// returns how long the pull itself took.
-func (i *images) pull(ctx context.Context, w *works, ref string) (time.Duration, error) {
-	p := i.join(w, ref)
-	select {
-	case <-p.done:
-		return p.took, p.err
-	case <-ctx.Done():
-		i.leave(ref, p)
-		return 0, ctx.Err()
+// returns how long the pull itself took, and tells meanwhile how far it is.
+func (i *images) pull(ctx context.Context, w *works, image wanted, tell func(progress string)) (time.Duration, error) {
+	p := i.join(w, image)
+	ticker := i.clock.NewTicker(progressPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.done:
+			return p.took, p.err
+		case <-ctx.Done():
+			i.leave(image.key(), p)
+			return 0, ctx.Err()
+		case <-ticker.C():
+			tell(p.progress(withTag(image.ref)))
+		}
 	}
 }
 
-func (i *images) join(w *works, ref string) *sharedPull {
+func (i *images) join(w *works, image wanted) *sharedPull {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if p, ok := i.pulls[ref]; ok {
+	if p, ok := i.pulls[image.key()]; ok {
 		p.waiting++
 		return p
 	}
 	p := &sharedPull{done: make(chan struct{}), waiting: 1}
-	i.pulls[ref] = p
+	i.pulls[image.key()] = p
 	p.cancel = w.start(func(ctx context.Context) {
 		begun := i.clock.Now()
-		p.err = i.runtime.Pull(ctx, ref, func(string, int64, int64) {})
+		p.err = i.runtime.Pull(ctx, image.ref, docker.PullOptions{
+			Credentials: image.credentials,
+			Progress:    func(_ string, fetched, size int64) { p.fetched.Store(fetched); p.size.Store(size) },
+		})
 		p.took = i.clock.Since(begun)
 		i.mu.Lock()
 		defer i.mu.Unlock()
-		i.drop(ref, p)
+		i.drop(image.key(), p)
 		close(p.done)
 	})
 	return p
 }
 
 // leave gives a pull up when nobody waits for it any more.
-func (i *images) leave(ref string, p *sharedPull) {
+func (i *images) leave(key string, p *sharedPull) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if p.waiting--; p.waiting == 0 {
-		i.drop(ref, p)
+		i.drop(key, p)
 		p.cancel()
 	}
 }
 
-func (i *images) drop(ref string, p *sharedPull) {
-	if i.pulls[ref] == p {
-		delete(i.pulls, ref)
+func (i *images) drop(key string, p *sharedPull) {
+	if i.pulls[key] == p {
+		delete(i.pulls, key)
 	}
 }
 
@@ -142,7 +178,7 @@ func (a *Agent) pull(ctx context.Context, r *record, v *view, s step) {
 	ref := withTag(s.image)
 	a.tell(v.pod, c.Name, corev1.EventTypeNormal, "Pulling", "Pulling image %q", ref)
 	begun := a.Clock.Now()
-	took, err := a.images.pull(ctx, &a.works, s.image)
+	took, err := a.images.pull(ctx, &a.works, wanted{s.image, a.pullCredentials(v.pod)}, func(progress string) { a.pulling(r, c.Name, progress) })
 	had := v.images[c.Name]
 	switch {
 	case ctx.Err() != nil:
@@ -158,6 +194,44 @@ func (a *Agent) pull(ctx context.Context, r *record, v *view, s step) {
 	default:
 		a.pullFailed(r, v, c, ref, err)
 	}
+}
+
+// pulling shows how far a pull is.
+func (a *Agent) pulling(r *record, container, progress string) {
+	r.mu.Lock()
+	w, ok := r.works[container]
+	changed := ok && w.task == taskPull && w.progress != progress
+	if changed {
+		w.progress = progress
+	}
+	r.mu.Unlock()
+	if changed {
+		a.toWrite.add(r.uid)
+	}
+}
+
+// pullCredentials are what the pod's image pull secrets hold, as documents of docker's config.json. As with kubelet, a secret that is
+// missing is told of, and the pull is tried all the same.
+func (a *Agent) pullCredentials(pod *corev1.Pod) [][]byte {
+	var found [][]byte
+	var missing []string
+	for _, ref := range pod.Spec.ImagePullSecrets {
+		secret, err := a.Secret(pod.Namespace, ref.Name)
+		if err != nil {
+			missing = append(missing, ref.Name)
+			continue
+		}
+		if document := secret.Data[corev1.DockerConfigJsonKey]; len(document) > 0 {
+			found = append(found, document)
+		} else if auths := secret.Data[corev1.DockerConfigKey]; len(auths) > 0 {
+			found = append(found, slices.Concat([]byte(`{"auths":`), auths, []byte(`}`)))
+		}
+	}
+	if len(missing) > 0 {
+		a.tell(pod, "", corev1.EventTypeWarning, "FailedToRetrieveImagePullSecret",
+			"Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.", strings.Join(missing, ", "))
+	}
+	return found
 }
 
 func (a *Agent) pulled(ctx context.Context, r *record, v *view, c *corev1.Container, took, waited time.Duration) {

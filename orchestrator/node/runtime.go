@@ -35,7 +35,7 @@ type Runtime interface {
 	Events(ctx context.Context) <-chan docker.Event
 	Image(ctx context.Context, ref string) (docker.Image, error)
 	Images(ctx context.Context) ([]docker.Image, error)
-	Pull(ctx context.Context, ref string, progress func(status string, current, total int64)) error
+	Pull(ctx context.Context, ref string, o docker.PullOptions) error
 	// PauseImage is the image of sandboxes, made if it is not there.
 	PauseImage(ctx context.Context) (ref string, err error)
 	Logs(ctx context.Context, id string, o docker.LogOptions, stdout, stderr io.Writer) error

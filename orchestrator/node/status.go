@@ -179,6 +179,8 @@ func (v *view) showWaiting(s *corev1.ContainerStatus, c *corev1.Container, old *
 	case v.failure(c) != nil:
 		f := v.failure(c)
 		waiting = &corev1.ContainerStateWaiting{Reason: f.reason, Message: f.message}
+	case v.works[c.Name].progress != "":
+		waiting = &corev1.ContainerStateWaiting{Reason: v.waitingReason(c), Message: v.works[c.Name].progress}
 	case v.busy(c.Name) && old != nil && old.State.Waiting != nil:
 		waiting = old.State.Waiting.DeepCopy()
 	default:

@@ -66,6 +66,8 @@ type work struct {
 	deadline time.Time
 	// grace is the whole grace period a stop was begun with.
 	grace time.Duration
+	// progress is how far a pull is, for a person to read.
+	progress string
 }
 
 // failure is why a container could not be started, as its status shows it.

@@ -370,17 +370,20 @@ type slowEngine struct {
 	pulls int
 }
 
-func (e *slowEngine) Pull(ctx context.Context, ref string, progress func(string, int64, int64)) error {
+func (e *slowEngine) Pull(ctx context.Context, ref string, o docker.PullOptions) error {
 	e.mu.Lock()
 	e.pulls++
 	takes := e.takes
 	e.mu.Unlock()
+	if o.Progress != nil && takes > 0 {
+		o.Progress("Downloading", 12_300_000, 45_000_000)
+	}
 	select {
 	case <-time.After(takes):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return e.Runtime.Pull(ctx, ref, progress)
+	return e.Runtime.Pull(ctx, ref, o)
 }
 
 // slowPulls sets how long pulls take, and returns what counts them.

@@ -48,7 +48,7 @@ func (r *Runtime) Images(ctx context.Context) ([]docker.Image, error) {
 }
 
 // Pull takes an image from the registry that tests fill.
-func (r *Runtime) Pull(ctx context.Context, ref string, _ func(string, int64, int64)) error {
+func (r *Runtime) Pull(ctx context.Context, ref string, _ docker.PullOptions) error {
 	if err := r.enter(ctx, "pull"); err != nil {
 		return err
 	}

@@ -196,11 +196,11 @@ func TestImages(t *testing.T) {
 	if _, err := r.Create(ctx, docker.ContainerSpec{Name: "c", Image: "nginx"}); !errors.Is(err, docker.ErrImageNotFound) {
 		t.Errorf("error %v", err)
 	}
-	if err := r.Pull(ctx, "nginx", nil); !errors.Is(err, docker.ErrPull) {
+	if err := r.Pull(ctx, "nginx", docker.PullOptions{}); !errors.Is(err, docker.ErrPull) {
 		t.Errorf("error %v", err)
 	}
 	r.Publish("nginx", docker.Image{})
-	if err := r.Pull(ctx, "nginx", nil); err != nil {
+	if err := r.Pull(ctx, "nginx", docker.PullOptions{}); err != nil {
 		t.Error(err)
 	}
 	if i, err := r.Image(ctx, "nginx"); err != nil || len(i.RepoDigests) != 1 {
