@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"github.com/xrash/smetrics"
 )
 
 // Implied is a flag whose value may be left out, as --cascade or --dry-run: alone it means Implied's value.
@@ -243,7 +244,24 @@ func (p *parser) checkCommand() error {
 	if p.help || len(p.positional) == 0 || len(p.path) > 1 {
 		return nil
 	}
-	return &Error{Message: fmt.Sprintf("unknown command %q for %q", p.positional[0], last.name), Command: last.name}
+	return &Error{Message: fmt.Sprintf("unknown command %q for %q%s", p.positional[0], last.name, suggestion(last.commands, p.positional[0])), Command: last.name}
+}
+
+// maxEdits is how far a suggested command may be from what was typed: one slip, two letters in the wrong order for instance.
+const maxEdits = 2
+
+// suggestion names the commands that a mistyped one may have meant, as kubectl words it.
+func suggestion(commands []*cli.Command, typed string) string {
+	var near []string
+	for _, c := range commands {
+		if !c.Hidden && (smetrics.WagnerFischer(typed, c.Name, 1, 1, 1) <= maxEdits || strings.HasPrefix(c.Name, typed)) {
+			near = append(near, "\t"+c.Name)
+		}
+	}
+	if len(near) == 0 {
+		return ""
+	}
+	return "\n\nDid you mean this?\n" + strings.Join(near, "\n") + "\n"
 }
 
 func (p *parser) settle(e early) bool {
@@ -256,7 +274,11 @@ func (p *parser) settle(e early) bool {
 	return false
 }
 
+// fail words what is wrong with a flag; where the command itself is unknown, so is what flags it has, and that is said.
 func (p *parser) fail(format string, a ...any) error {
+	if err := p.checkCommand(); err != nil {
+		return err
+	}
 	names := make([]string, len(p.path))
 	for i, l := range p.path {
 		names[i] = l.name

@@ -109,6 +109,8 @@ func TestNormalizeRefuses(t *testing.T) {
 		{"get -o", "flag needs an argument: 'o' in -o\nSee 'skiff get --help' for usage."},
 		{"get --output", "flag needs an argument: --output\nSee 'skiff get --help' for usage."},
 		{"frob", "unknown command \"frob\" for \"skiff\"\nSee 'skiff --help' for usage."},
+		{"frob --bar", "unknown command \"frob\" for \"skiff\"\nSee 'skiff --help' for usage."},
+		{"gte --bar", "unknown command \"gte\" for \"skiff\"\n\nDid you mean this?\n\tget\n\nSee 'skiff --help' for usage."},
 		{"scale x --watch", "unknown flag: --watch\nSee 'skiff scale --help' for usage."},
 		{"--replicas=3 get pods", "unknown flag: --replicas\nSee 'skiff get --help' for usage."},
 		{"create ns x -f y", ""},

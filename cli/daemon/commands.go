@@ -129,7 +129,9 @@ func Stop(ctx context.Context, dataDir string) (bool, error) {
 func Commands() []*cli.Command {
 	return []*cli.Command{
 		{
-			Name: "daemon", Usage: "Run, start, stop and look at the daemon", Subcommands: []*cli.Command{
+			Name: "daemon", Usage: "Run, start, stop and look at the daemon",
+			Description: example("   skiff daemon start\n   skiff daemon status\n   skiff daemon stop    # what runs goes on running"),
+			Subcommands: []*cli.Command{
 				runCommand(), startCommand(), stopCommand(), statusCommand(), logsCommand(), resetCommand(),
 			},
 		},

@@ -3,6 +3,7 @@ package up
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 
@@ -18,6 +19,9 @@ var usual = []string{"skiff.yaml", "skiff.yml", "manifests"}
 // files are those named by -f, or the usual ones.
 func files(c *cli.Context) (resource.Files, error) {
 	f := command.Files(c)
+	if c.Args().Present() {
+		return f, fmt.Errorf("unexpected argument %q: files are named with -f, as in skiff %s -f %[1]s", c.Args().First(), c.Command.Name)
+	}
 	if len(f.Names) > 0 {
 		return f, nil
 	}
