@@ -94,10 +94,14 @@ func (c *Controller) create(ctx context.Context, j *batchv1.Job, pod *corev1.Pod
 }
 
 // delete deletes a pod. Without its finalizer, which goes first, it is not
-// counted.
+// counted; one that has ended meanwhile is left, to be counted.
 func (c *Controller) delete(ctx context.Context, j *batchv1.Job, pod *corev1.Pod, uncounted bool) error {
 	if uncounted {
-		if err := c.settle(ctx, pod); err != nil {
+		err := c.untrack(ctx, pod, workload.Active)
+		if errors.Is(err, errEnded) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -126,8 +130,19 @@ func (c *Controller) settleAll(ctx context.Context, pods []*corev1.Pod) error {
 
 // settle takes a pod's finalizer away.
 func (c *Controller) settle(ctx context.Context, pod *corev1.Pod) error {
+	return c.untrack(ctx, pod, func(*corev1.Pod) bool { return true })
+}
+
+// errEnded leaves a pod its finalizer.
+var errEnded = errors.New("it has ended meanwhile")
+
+// untrack takes a pod's finalizer away, if the pod still is such that it may go.
+func (c *Controller) untrack(ctx context.Context, pod *corev1.Pod, may func(*corev1.Pod) bool) error {
 	_, err := c.options.Pods.Update(ctx, pod.Namespace, pod.Name, func(p *corev1.Pod) error {
 		if p.UID == pod.UID {
+			if !may(p) {
+				return errEnded
+			}
 			p.Finalizers = slices.DeleteFunc(p.Finalizers, func(f string) bool { return f == batchv1.JobTrackingFinalizer })
 		}
 		return nil

@@ -84,6 +84,9 @@ func (p *plan) wait(after time.Duration, cause string) {
 // needs no memory of what it ordered before: see the package comment of replicas.
 func makePlan(f *facts) *plan {
 	p := &plan{adopt: f.claims.Adopt, release: f.claims.Release, active: len(f.active), held: f.held}
+	if p.claims() {
+		return p // once they are carried out there is another plan
+	}
 	if p.verdict = f.verdict(); p.verdict != nil {
 		p.remove(f.active, "the job ends: "+p.verdict.reason)
 		return p
@@ -124,12 +127,20 @@ func (f *facts) wanted() int {
 	return parallelism
 }
 
-// shrink removes pods whose index is no good, and then pods that are too many.
+// shrink removes pods that are no good, and then pods that are too many.
 func (p *plan) shrink(f *facts) {
 	p.uncounted = true
-	left := f.active
+	var left []*corev1.Pod
+	for _, pod := range f.active {
+		if tracked(pod) {
+			left = append(left, pod)
+		} else {
+			// An earlier look was cut off before it could delete the pod.
+			p.remove([]*corev1.Pod{pod}, "off the books, so it would not count")
+		}
+	}
 	if f.indexed() {
-		left = p.removeMisfits(f)
+		left = p.removeMisfits(f, left)
 	}
 	if surplus := len(f.active) - p.wanted - len(p.delete); surplus > 0 {
 		for _, v := range workload.Victims(left, nil, min(surplus, burst-len(p.delete)), f.now) {
@@ -140,16 +151,16 @@ func (p *plan) shrink(f *facts) {
 
 // removeMisfits removes pods without an index, with one that is too high, and of
 // several with the same all but one. It returns the others.
-func (p *plan) removeMisfits(f *facts) (fit []*corev1.Pod) {
+func (p *plan) removeMisfits(f *facts, active []*corev1.Pod) (fit []*corev1.Pod) {
 	same := map[int][]*corev1.Pod{}
-	for _, pod := range f.active {
+	for _, pod := range active {
 		if f.validIndex(pod) {
 			same[indexOf(pod)] = append(same[indexOf(pod)], pod)
 		} else {
 			p.remove([]*corev1.Pod{pod}, "no index of the job")
 		}
 	}
-	for _, pod := range f.active {
+	for _, pod := range active {
 		i := indexOf(pod)
 		pods := same[i]
 		delete(same, i)
