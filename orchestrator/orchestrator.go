@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
@@ -21,6 +22,8 @@ import (
 	"skiff/orchestrator/cluster/scheduling"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
+	"skiff/orchestrator/workload/cronjob"
+	"skiff/orchestrator/workload/job"
 	"skiff/orchestrator/workload/replicas"
 )
 
@@ -28,6 +31,8 @@ import (
 // store, which commits together what waits together.
 const (
 	replicasWorkers  = 16
+	jobWorkers       = 32
+	cronJobWorkers   = 32
 	garbageWorkers   = 32
 	schedulerWorkers = 64
 )
@@ -95,7 +100,18 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 	spaces := namespaces.Options{
 		Registry: o.Registry, Feeds: s.feeds, RootCA: o.RootCA, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
 	}
+	jobs := job.Options{
+		Pods: pods, Jobs: registry.For[*batchv1.Job](o.Registry), Recorder: s.Recorder(job.Component, ""), Feeds: s.feeds,
+		Workers: jobWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+	}
 	return []Runner{
+		job.New(jobs),
+		job.NewSweeper(jobs),
+		cronjob.New(cronjob.Options{
+			CronJobs: registry.For[*batchv1.CronJob](o.Registry), Jobs: registry.For[*batchv1.Job](o.Registry),
+			Recorder: s.Recorder(cronjob.Component, ""), Feeds: s.feeds,
+			Workers: cronJobWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
 		replicas.NewReplicaSets(registry.For[*appsv1.ReplicaSet](o.Registry), sets),
 		replicas.NewReplicationControllers(registry.For[*corev1.ReplicationController](o.Registry), sets),
 		scheduling.New(scheduling.Options{

@@ -297,7 +297,9 @@ func jobFromCron(c *cli.Context, m *maker, name, from string) (runtime.Object, e
 	for k, v := range cron.Spec.JobTemplate.Annotations {
 		annotations[k] = v
 	}
+	// Unlike a controller's own reference it does not hold up the deletion of the cron job.
 	owner := metav1.NewControllerRef(cron, batchv1.SchemeGroupVersion.WithKind("CronJob"))
+	owner.BlockOwnerDeletion = nil
 	return &batchv1.Job{
 		TypeMeta:   typeMeta(batchv1.SchemeGroupVersion.WithKind("Job")),
 		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations, Labels: cron.Spec.JobTemplate.Labels, OwnerReferences: []metav1.OwnerReference{*owner}},

@@ -75,6 +75,7 @@ var scenarios = []scenario{
 	{"replicaset", replicaSets},
 	{"replace", replacement},
 	{"kill", killed},
+	{"jobs", jobs},
 	{"liveness", livenessKill},
 	{"probes", probeCost},
 	{"idle", idle},
