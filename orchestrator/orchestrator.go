@@ -21,15 +21,17 @@ import (
 	"skiff/orchestrator/cluster/scheduling"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
+	"skiff/orchestrator/workload/deployment"
 	"skiff/orchestrator/workload/replicas"
 )
 
 // How many keys the controllers work on at a time. Their work is to wait for the
 // store, which commits together what waits together.
 const (
-	replicasWorkers  = 16
-	garbageWorkers   = 32
-	schedulerWorkers = 64
+	replicasWorkers    = 16
+	deploymentsWorkers = 8
+	garbageWorkers     = 32
+	schedulerWorkers   = 64
 )
 
 // Options are what the controllers need.
@@ -98,6 +100,11 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 	return []Runner{
 		replicas.NewReplicaSets(registry.For[*appsv1.ReplicaSet](o.Registry), sets),
 		replicas.NewReplicationControllers(registry.For[*corev1.ReplicationController](o.Registry), sets),
+		deployment.New(deployment.Options{
+			Deployments: registry.For[*appsv1.Deployment](o.Registry), Sets: registry.For[*appsv1.ReplicaSet](o.Registry), Pods: pods,
+			Recorder: s.Recorder(deployment.Component, ""), Feeds: s.feeds,
+			Workers: deploymentsWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
 		scheduling.New(scheduling.Options{
 			Pods: pods, Binder: o.Registry.Pods(), Recorder: s.Recorder(scheduling.Component, ""), Feeds: s.feeds,
 			Workers: schedulerWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
