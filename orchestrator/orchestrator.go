@@ -15,6 +15,7 @@ import (
 
 	"skiff/manifests"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/disruption"
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/cluster/namespaces"
 	"skiff/orchestrator/cluster/podgc"
@@ -30,6 +31,7 @@ import (
 const (
 	replicasWorkers    = 16
 	deploymentsWorkers = 8
+	disruptionWorkers  = 4
 	garbageWorkers     = 32
 	schedulerWorkers   = 64
 )
@@ -104,6 +106,10 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 			Deployments: registry.For[*appsv1.Deployment](o.Registry), Sets: registry.For[*appsv1.ReplicaSet](o.Registry), Pods: pods,
 			Recorder: s.Recorder(deployment.Component, ""), Feeds: s.feeds,
 			Workers: deploymentsWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		disruption.New(disruption.Options{
+			Registry: o.Registry, Recorder: s.Recorder(disruption.Component, ""), Feeds: s.feeds,
+			Workers: disruptionWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
 		}),
 		scheduling.New(scheduling.Options{
 			Pods: pods, Binder: o.Registry.Pods(), Recorder: s.Recorder(scheduling.Component, ""), Feeds: s.feeds,
