@@ -12,9 +12,9 @@ import (
 // than none.
 func Autoscale() *cli.Command {
 	return command.New(cli.Command{
-		Name: "autoscale", Hidden: true, SkipFlagParsing: true,
+		Name: "autoscale", Usage: "Not supported", Hidden: true, SkipFlagParsing: true,
 		Action: func(*cli.Context) error {
 			return errors.New("skiff has no autoscaler: it does not measure what pods use; set their number with skiff scale")
 		},
-	})
+	}, "skiff scale deployment/kubia --replicas=5     # instead")
 }

@@ -23,9 +23,9 @@ func Command(env *command.Env) *cli.Command {
 // refused is one of kubectl's subcommands that skiff has not got: it says so, whatever its arguments.
 func refused(name string) *cli.Command {
 	return command.New(cli.Command{
-		Name: name, Hidden: true, SkipFlagParsing: true,
+		Name: name, Usage: "Not supported", Hidden: true, SkipFlagParsing: true,
 		Action: func(*cli.Context) error {
 			return fmt.Errorf("skiff has no \"set %[1]s\": use kubectl set %[1]s, which works with skiff's daemon, or skiff patch or edit", name)
 		},
-	})
+	}, "skiff edit deployment/kubia     # instead")
 }
