@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/liggitt/tabwriter"
 	"github.com/urfave/cli/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/cli-runtime/pkg/printers"
 
 	"skiff/cli/command"
 	"skiff/cli/describe"
@@ -90,7 +90,7 @@ func overview(all []revision) string {
 		return "No rollout history found."
 	}
 	var b bytes.Buffer
-	w := printers.GetNewTabWriter(&b)
+	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "REVISION\tCHANGE-CAUSE")
 	for _, r := range all {
 		cause := r.cause
