@@ -2,11 +2,13 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types/image"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"skiff/integration/harness"
 )
@@ -19,7 +21,7 @@ func otherKubia(t *testing.T, tag string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := engine.ImageRemove(context.WithoutCancel(t.Context()), name, image.RemoveOptions{}); err != nil {
+		if _, err := engine.ImageRemove(context.WithoutCancel(t.Context()), name, image.RemoveOptions{Force: true}); err != nil {
 			t.Errorf("removing image %s: %v", name, err)
 		}
 	})
@@ -35,7 +37,7 @@ kubia-*-?????   1/1     Running   0          *`
 func TestDeployment(t *testing.T) {
 	walkBoth(t, func(w walk) {
 		v2 := otherKubia(w.T, "v2-"+w.cli.Name)
-		w.run("create deployment kubia --image=ksfzhaohui/kubia --replicas=3", "deployment.apps/kubia created")
+		w.create("deployment", "kubia", "--image=ksfzhaohui/kubia", "--replicas=3")
 		w.rolledOut()
 		w.run("get deploy -o wide", `
 NAME    READY   UP-TO-DATE   AVAILABLE   AGE   CONTAINERS   IMAGES             SELECTOR
@@ -53,6 +55,25 @@ kubia-*   3         3         3       *     kubia        ksfzhaohui/kubia   app=
 		w.restart()
 		w.evictions()
 	})
+}
+
+// create creates a deployment whose pods need no grace: the example ignores SIGTERM.
+func (w walk) create(args ...string) {
+	w.Helper()
+	args = append([]string{"create"}, args...)
+	matches(w.T, w.cli.Do(append(args, "--dry-run=server")...), "deployment.apps/kubia created (server dry run)")
+	made := map[string]any{}
+	if err := json.Unmarshal([]byte(w.cli.Do(append(args, "--dry-run=client", "-o", "json")...)), &made); err != nil {
+		w.Fatal(err)
+	}
+	if err := unstructured.SetNestedField(made, int64(0), "spec", "template", "spec", "terminationGracePeriodSeconds"); err != nil {
+		w.Fatal(err)
+	}
+	body, err := json.Marshal(made)
+	if err != nil {
+		w.Fatal(err)
+	}
+	matches(w.T, w.cli.DoIn(string(body), "create", "-f", "-"), "deployment.apps/kubia created")
 }
 
 // rolledOut follows the rollout to its end.
