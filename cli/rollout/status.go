@@ -53,12 +53,13 @@ type follower struct {
 func (t *task) status(ctx context.Context, f follower) error {
 	f.task = t
 	return t.each(ctx, func(o resource.Object) error {
+		bounded := ctx
 		if f.timeout > 0 {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, f.timeout)
+			bounded, cancel = context.WithTimeout(ctx, f.timeout)
 			defer cancel()
 		}
-		err := f.follow(ctx, o)
+		err := f.follow(bounded, o)
 		if errors.Is(err, context.DeadlineExceeded) {
 			return errors.New("timed out waiting for the condition")
 		}

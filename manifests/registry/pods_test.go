@@ -139,7 +139,9 @@ func (f fixture) budget(allowed, healthy, desired int32, change func(*policyv1.P
 func TestEvictWithinBudget(t *testing.T) {
 	const refused = "Cannot evict pod as it would violate the pod's disruption budget."
 	nothing := func(*policyv1.PodDisruptionBudget) {}
-	always := func(b *policyv1.PodDisruptionBudget) { b.Spec.UnhealthyPodEvictionPolicy = ptr.To(policyv1.AlwaysAllow) }
+	always := func(b *policyv1.PodDisruptionBudget) {
+		b.Spec.UnhealthyPodEvictionPolicy = ptr.To(policyv1.AlwaysAllow)
+	}
 	for name, test := range map[string]struct {
 		allowed, healthy, desired int32
 		change                    func(*policyv1.PodDisruptionBudget)

@@ -285,4 +285,3 @@ func TestUnkeptEvictionsAreForgotten(t *testing.T) {
 		}
 	})
 }
-
