@@ -48,6 +48,8 @@ func examples() map[string]string {
 		"deployments.apps":                  `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
 		"daemonsets.apps":                   `"spec":{"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
 		"jobs.batch":                        `"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}`,
+		"statefulsets.apps":                 `"spec":{"replicas":1,"serviceName":"s","selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"poddisruptionbudgets.policy":       `"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}`,
 		"cronjobs.batch":                    `"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}}`,
 	}
 }

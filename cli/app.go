@@ -22,8 +22,10 @@ import (
 	"skiff/cli/ps"
 	"skiff/cli/remove"
 	"skiff/cli/replace"
+	"skiff/cli/rollout"
 	"skiff/cli/scale"
 	"skiff/cli/session"
+	"skiff/cli/set"
 	"skiff/cli/tag"
 	"skiff/cli/up"
 )
@@ -59,6 +61,7 @@ func commands(env *command.Env, hooks DaemonHooks) []*cli.Command {
 		{"Objects", []*cli.Command{
 			get.Command(env), describe.Command(env), create.Command(env), apply.Command(env), replace.Command(env), remove.Command(env),
 			edit.Command(env), patch.Command(env), scale.Command(env), tag.Label(env), tag.Annotate(env), await.Command(env),
+			rollout.Command(env), set.Command(env), scale.Autoscale(),
 		}},
 		{"Containers", []*cli.Command{logs.Command(env), session.Exec(env), session.Attach(env), forward.Command(env), events.Command(env)}},
 		{"Nodes", []*cli.Command{node.Cordon(env), node.Uncordon(env), node.Taint(env)}},

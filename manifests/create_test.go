@@ -366,6 +366,16 @@ spec: {leaseDurationSeconds: 0, leaseTransitions: -1}
 `, `
 spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0
 spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0`},
+		{"a disruption budget", `
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: a, namespace: d}
+spec: {minAvailable: -1, maxUnavailable: 101%, unhealthyPodEvictionPolicy: Odd}
+`, `
+spec: Invalid value: {"MinAvailable":-1,"Selector":null,"MaxUnavailable":"101%","UnhealthyPodEvictionPolicy":"Odd"}: minAvailable and maxUnavailable cannot be both set
+spec.minAvailable: Invalid value: -1: must be greater than or equal to 0
+spec.maxUnavailable: Invalid value: "101%": must not be greater than 100%
+spec.unhealthyPodEvictionPolicy: Unsupported value: "Odd": supported values: "AlwaysAllow", "IfHealthyBudget"`},
 		{"a priority class", `
 apiVersion: scheduling.k8s.io/v1
 kind: PriorityClass

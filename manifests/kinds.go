@@ -47,6 +47,7 @@ var allKinds = sync.OnceValue(func() []*Kind {
 
 		endpointSliceKind(),
 		leaseKind(),
+		podDisruptionBudgetKind(),
 		priorityClassKind(),
 	}
 })

@@ -84,6 +84,7 @@ cronjobs cj batch/v1beta1 namespaced=true [all]
 jobs batch/v1 namespaced=true [all]
 endpointslices discovery.k8s.io/v1 namespaced=true []
 leases coordination.k8s.io/v1 namespaced=true []
+poddisruptionbudgets pdb policy/v1 namespaced=true []
 priorityclasses pc scheduling.k8s.io/v1 namespaced=false []
 `)
 }

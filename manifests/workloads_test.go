@@ -6,6 +6,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 )
 
@@ -53,6 +55,24 @@ func TestDaemonSetGenerations(t *testing.T) {
 				t.Errorf("generation %d, template %s", ds.Generation, got)
 			}
 		})
+	}
+}
+
+func TestDisruptionBudgetUpdates(t *testing.T) {
+	old := stored[*policyv1.PodDisruptionBudget](t, "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: a, namespace: d}\nspec: {minAvailable: 1, selector: {}}")
+	b := changed(t, old, SubresourceNone, func(b *policyv1.PodDisruptionBudget) {
+		b.Status.DisruptionsAllowed = 5
+		b.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{
+			{Key: "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match", Operator: metav1.LabelSelectorOpExists},
+			{Key: "a", Operator: metav1.LabelSelectorOpExists},
+		}
+	})
+	if b.Generation != 2 || b.Status.DisruptionsAllowed != 0 || len(b.Spec.Selector.MatchExpressions) != 1 || b.Spec.Selector.MatchExpressions[0].Key != "a" {
+		t.Errorf("%+v", b)
+	}
+	b = changed(t, old, SubresourceStatus, func(b *policyv1.PodDisruptionBudget) { b.Status.DisruptionsAllowed, b.Spec.MinAvailable = 5, nil })
+	if b.Generation != 1 || b.Status.DisruptionsAllowed != 5 || b.Spec.MinAvailable == nil {
+		t.Errorf("%+v", b)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"skiff/manifests"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/disruption"
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/cluster/namespaces"
 	"skiff/orchestrator/cluster/podgc"
@@ -23,6 +24,7 @@ import (
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
 	"skiff/orchestrator/workload/cronjob"
+	"skiff/orchestrator/workload/deployment"
 	"skiff/orchestrator/workload/job"
 	"skiff/orchestrator/workload/replicas"
 )
@@ -30,11 +32,13 @@ import (
 // How many keys the controllers work on at a time. Their work is to wait for the
 // store, which commits together what waits together.
 const (
-	replicasWorkers  = 16
-	jobWorkers       = 32
-	cronJobWorkers   = 32
-	garbageWorkers   = 32
-	schedulerWorkers = 64
+	replicasWorkers    = 16
+	jobWorkers         = 32
+	cronJobWorkers     = 32
+	garbageWorkers     = 32
+	schedulerWorkers   = 64
+	deploymentsWorkers = 8
+	disruptionWorkers  = 4
 )
 
 // Options are what the controllers need.
@@ -114,6 +118,15 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 		}),
 		replicas.NewReplicaSets(registry.For[*appsv1.ReplicaSet](o.Registry), sets),
 		replicas.NewReplicationControllers(registry.For[*corev1.ReplicationController](o.Registry), sets),
+		deployment.New(deployment.Options{
+			Deployments: registry.For[*appsv1.Deployment](o.Registry), Sets: registry.For[*appsv1.ReplicaSet](o.Registry), Pods: pods,
+			Recorder: s.Recorder(deployment.Component, ""), Feeds: s.feeds,
+			Workers: deploymentsWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		disruption.New(disruption.Options{
+			Registry: o.Registry, Recorder: s.Recorder(disruption.Component, ""), Feeds: s.feeds,
+			Workers: disruptionWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
 		scheduling.New(scheduling.Options{
 			Pods: pods, Binder: o.Registry.Pods(), Recorder: s.Recorder(scheduling.Component, ""), Feeds: s.feeds,
 			Workers: schedulerWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -117,6 +118,9 @@ func (e *Eviction) Create(ctx context.Context, name string, obj runtime.Object, 
 	if len(o.DryRun) > 0 {
 		if eviction.DeleteOptions == nil {
 			eviction.DeleteOptions = &metav1.DeleteOptions{}
+		}
+		if inBody := eviction.DeleteOptions.DryRun; len(inBody) > 0 && !slices.Equal(inBody, o.DryRun) {
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("Non-matching dry-run options in request and content: %v and %v", o.DryRun, inBody))
 		}
 		eviction.DeleteOptions.DryRun = o.DryRun
 	}

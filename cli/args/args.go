@@ -53,6 +53,8 @@ type level struct {
 	commands []*cli.Command
 	flags    []cli.Flag
 	given    []string
+	// plain: the command takes whatever stands behind it as it is.
+	plain bool
 }
 
 type parser struct {
@@ -72,6 +74,8 @@ func (p *parser) parse(argv []string) error {
 		argv = argv[1:]
 		var err error
 		switch {
+		case p.path[len(p.path)-1].plain:
+			p.positional = append(p.positional, arg)
 		case arg == "--":
 			p.line.Dash = len(p.positional)
 			p.positional = append(p.positional, argv...)
@@ -100,7 +104,7 @@ func (p *parser) word(arg string) {
 		}
 		for _, c := range last.commands {
 			if c.HasName(arg) {
-				p.path = append(p.path, level{name: c.Name, commands: c.Subcommands, flags: c.Flags})
+				p.path = append(p.path, level{name: c.Name, commands: c.Subcommands, flags: c.Flags, plain: c.SkipFlagParsing})
 				return
 			}
 		}

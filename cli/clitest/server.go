@@ -51,9 +51,10 @@ func Kinds() []Kind {
 		core("Endpoints", "endpoints", "ep"), core("PersistentVolumeClaim", "persistentvolumeclaims", "pvc"), core("ResourceQuota", "resourcequotas", "quota"),
 		core("LimitRange", "limitranges", "limits"), core("Namespace", "namespaces", "ns"), core("Node", "nodes", "no"),
 		in("apps", "ReplicaSet", "replicasets", "rs"), in("apps", "Deployment", "deployments", "deploy"), in("apps", "DaemonSet", "daemonsets", "ds"),
-		in("apps", "StatefulSet", "statefulsets", "sts"), in("batch", "Job", "jobs"), in("batch", "CronJob", "cronjobs", "cj"),
+		in("apps", "StatefulSet", "statefulsets", "sts"), in("apps", "ControllerRevision", "controllerrevisions"), in("batch", "Job", "jobs"), in("batch", "CronJob", "cronjobs", "cj"),
 		in("scheduling.k8s.io", "PriorityClass", "priorityclasses", "pc"), in("discovery.k8s.io", "EndpointSlice", "endpointslices"),
-		in("coordination.k8s.io", "Lease", "leases"), in("example.org", "Gadget", "gadgets"),
+		in("coordination.k8s.io", "Lease", "leases"), in("policy", "PodDisruptionBudget", "poddisruptionbudgets", "pdb"),
+		in("example.org", "Gadget", "gadgets"),
 	}
 	for i := range all {
 		switch all[i].Kind {
@@ -206,7 +207,9 @@ func (s *Server) write(k Kind, u *unstructured.Unstructured) *unstructured.Unstr
 		u.SetUID(old.GetUID())
 		u.SetCreationTimestamp(old.GetCreationTimestamp())
 	} else {
-		u.SetUID(types.UID(fmt.Sprintf("uid-%d", s.version)))
+		if u.GetUID() == "" { // what a controller writes may refer to each other
+			u.SetUID(types.UID(fmt.Sprintf("uid-%d", s.version)))
+		}
 		if at := u.GetCreationTimestamp(); at.IsZero() {
 			u.SetCreationTimestamp(metav1.NewTime(s.Clock.Now()))
 		}

@@ -36,6 +36,7 @@ func generators(env *command.Env) []*cli.Command {
 		"skiff create secret generic db --from-literal=password=hunter2")
 	return []*cli.Command{
 		namespace().command(env), configMap().command(env), secrets, serviceAccount().command(env), job().command(env),
+		deployment().command(env), disruptionBudget().command(env),
 	}
 }
 

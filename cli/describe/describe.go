@@ -162,6 +162,7 @@ func describers() map[schema.GroupKind]describer {
 		{Group: "apps", Kind: "StatefulSet"}:                typed(statefulSet),
 		{Group: "batch", Kind: "Job"}:                       typed(job),
 		{Group: "batch", Kind: "CronJob"}:                   typed(cronJob),
+		{Group: "policy", Kind: "PodDisruptionBudget"}:      typed(disruptionBudget),
 		{Group: "scheduling.k8s.io", Kind: "PriorityClass"}: typed(priorityClass),
 		{Group: "discovery.k8s.io", Kind: "EndpointSlice"}:  typed(endpointSlice),
 		{Group: "coordination.k8s.io", Kind: "Lease"}:       generic,

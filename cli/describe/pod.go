@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -142,6 +143,14 @@ func podField(o *corev1.Pod, e corev1.EnvVar) string {
 }
 
 // template writes a pod template, below its controller.
+// Template describes a pod template as kubectl rollout history does: with tabs, and not in columns.
+func Template(t *corev1.PodTemplateSpec) string {
+	s := newSheet(time.Now)
+	s.out = &s.buf
+	s.template(t)
+	return s.buf.String()
+}
+
 func (s *sheet) template(t *corev1.PodTemplateSpec) {
 	s.title("Pod Template")
 	if t == nil {

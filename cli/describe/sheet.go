@@ -3,6 +3,7 @@ package describe
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ const (
 type sheet struct {
 	buf   bytes.Buffer
 	tab   *tabwriter.Writer
+	out   io.Writer // tab, or buf where tabs stay as they are
 	depth int
 	now   func() time.Time
 }
@@ -30,6 +32,7 @@ type sheet struct {
 func newSheet(now func() time.Time) *sheet {
 	s := &sheet{now: now}
 	s.tab = tabwriter.NewWriter(&s.buf, 0, 8, 2, ' ', 0)
+	s.out = s.tab
 	return s
 }
 
@@ -45,11 +48,11 @@ func (s *sheet) columns() { _ = s.tab.Flush() }
 // line writes one line at the current depth; a tab in it begins the next column.
 func (s *sheet) line(format string, a ...any) {
 	text := strings.Repeat("  ", s.depth) + fmt.Sprintf(format, a...)
-	_ = printers.WriteEscaped(s.tab, text+"\n") // the buffer behind it takes everything
+	_ = printers.WriteEscaped(s.out, text+"\n") // the buffer behind it takes everything
 }
 
 // text writes lines at the left margin.
-func (s *sheet) text(t string) { _ = printers.WriteEscaped(s.tab, t) }
+func (s *sheet) text(t string) { _ = printers.WriteEscaped(s.out, t) }
 
 // field writes a name and its value.
 func (s *sheet) field(name string, value any) { s.line("%s:\t%v", name, value) }

@@ -2,17 +2,10 @@ package edit
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
-	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"skiff/cli/applied"
 	"skiff/cli/client"
@@ -31,7 +24,7 @@ func (s *session) send(ctx context.Context, edited *unstructured.Unstructured) e
 	if err := applied.Update(edited, s.saveConfig); err != nil {
 		return err
 	}
-	kind, patch, err := difference(o.Mapping.GroupVersionKind, o.Value, edited)
+	kind, patch, err := client.Difference(o.Mapping.GroupVersionKind, o.Value, edited)
 	if err != nil {
 		return err
 	}
@@ -43,29 +36,4 @@ func (s *session) send(ctx context.Context, edited *unstructured.Unstructured) e
 		return err
 	}
 	return s.report.Report(made, "edited")
-}
-
-// difference is a two-way patch. A version that was not edited says nothing: it would only make the patch conflict.
-func difference(kind schema.GroupVersionKind, from, to *unstructured.Unstructured) (types.PatchType, []byte, error) {
-	a, err := json.Marshal(from)
-	if err != nil {
-		return "", nil, err
-	}
-	b, err := json.Marshal(to)
-	if err != nil {
-		return "", nil, err
-	}
-	typed, err := client.Types().New(kind)
-	if runtime.IsNotRegisteredError(err) {
-		patch, err := jsonmergepatch.CreateThreeWayJSONMergePatch(a, b, a)
-		return types.MergePatchType, patch, err
-	}
-	if err != nil {
-		return "", nil, err
-	}
-	patch, err := strategicpatch.CreateTwoWayMergePatch(a, b, typed)
-	if err != nil {
-		return "", nil, errors.Join(errors.New("comparing the edited object with the original"), err)
-	}
-	return types.StrategicMergePatchType, patch, nil
 }

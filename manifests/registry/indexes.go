@@ -12,8 +12,8 @@ import (
 const (
 	// IndexNode finds pods by spec.nodeName; those without a node under "".
 	IndexNode = "node"
-	// IndexController finds pods by the UID of their controller; those without
-	// one under "".
+	// IndexController finds pods and ReplicaSets by the UID of their controller;
+	// those without one under "".
 	IndexController = "controller"
 	// IndexOwner finds objects of any kind by the UID of each of their owners.
 	IndexOwner = "owner"
@@ -27,6 +27,7 @@ func Indexes() map[string]map[string]store.IndexFunc {
 	}
 	out["pods"][IndexNode] = func(obj store.Object) []string { return []string{obj.(*corev1.Pod).Spec.NodeName} }
 	out["pods"][IndexController] = controller
+	out["replicasets.apps"][IndexController] = controller
 	return out
 }
 

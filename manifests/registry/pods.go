@@ -6,12 +6,9 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/util/dryrun"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 	"k8s.io/utils/ptr"
 
@@ -137,59 +134,4 @@ func (r *Resource) setCondition(s *corev1.PodStatus, c corev1.PodCondition) {
 		c.LastTransitionTime = old.LastTransitionTime
 	}
 	s.Conditions[i] = c
-}
-
-// Evict deletes a pod, after noting on it that it was disrupted. Preconditions,
-// grace period and dry run are those of the eviction's own DeleteOptions.
-//
-// No disruption budget can stand in its way: skiff does not serve
-// PodDisruptionBudgets yet.
-func (p Pods) Evict(ctx context.Context, namespace, name string, eviction *policyv1.Eviction) error {
-	if name != eviction.Name {
-		return apierrors.NewBadRequest("name in URL does not match name in Eviction object")
-	}
-	options := eviction.DeleteOptions.DeepCopy()
-	if options == nil {
-		options = &metav1.DeleteOptions{}
-	}
-	if ptr.Deref(options.IgnoreStoreReadErrorWithClusterBreakingPotential, false) {
-		at := field.NewPath("deleteOptions").Child("ignoreStoreReadErrorWithClusterBreakingPotential")
-		return apierrors.NewInvalid(policyv1.SchemeGroupVersion.WithKind("Eviction").GroupKind(), name, field.ErrorList{
-			field.Invalid(at, true, "can not be set for pod eviction, try after removing the option"),
-		})
-	}
-	if !dryrun.IsDryRun(options.DryRun) {
-		if err := p.noteDisruption(ctx, namespace, name, options); err != nil {
-			return err
-		}
-	}
-	_, _, err := p.resource.Delete(ctx, namespace, name, options, DeleteOptions{})
-	return err
-}
-
-// noteDisruption sets the pod's condition DisruptionTarget. A resourceVersion
-// that was a precondition becomes the one this makes.
-func (p Pods) noteDisruption(ctx context.Context, namespace, name string, options *metav1.DeleteOptions) error {
-	r := p.resource
-	note := func(current store.Object) (store.Object, error) {
-		if err := r.checkDeletePreconditions(options.Preconditions, current); err != nil {
-			return nil, err
-		}
-		pod := current.(*corev1.Pod).DeepCopy()
-		r.setCondition(&pod.Status, corev1.PodCondition{
-			Type:    corev1.DisruptionTarget,
-			Status:  corev1.ConditionTrue,
-			Reason:  "EvictionByEvictionAPI",
-			Message: "Eviction API: evicting",
-		})
-		return pod, nil
-	}
-	noted, _, err := r.Update(ctx, namespace, name, note, UpdateOptions{Subresource: manifests.SubresourceStatus})
-	if err != nil {
-		return err
-	}
-	if options.Preconditions != nil && options.Preconditions.ResourceVersion != nil {
-		options.Preconditions.ResourceVersion = ptr.To(noted.GetResourceVersion())
-	}
-	return nil
 }
