@@ -21,13 +21,16 @@ import (
 	"skiff/orchestrator/cluster/scheduling"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
+	"skiff/orchestrator/workload/daemonset"
 	"skiff/orchestrator/workload/replicas"
+	"skiff/orchestrator/workload/statefulset"
 )
 
 // How many keys the controllers work on at a time. Their work is to wait for the
 // store, which commits together what waits together.
 const (
 	replicasWorkers  = 16
+	setWorkers       = 8 // DaemonSets, and as many StatefulSets
 	garbageWorkers   = 32
 	schedulerWorkers = 64
 )
@@ -98,6 +101,16 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 	return []Runner{
 		replicas.NewReplicaSets(registry.For[*appsv1.ReplicaSet](o.Registry), sets),
 		replicas.NewReplicationControllers(registry.For[*corev1.ReplicationController](o.Registry), sets),
+		daemonset.New(daemonset.Options{
+			Sets: registry.For[*appsv1.DaemonSet](o.Registry), Pods: pods, Nodes: registry.For[*corev1.Node](o.Registry),
+			Revisions: registry.For[*appsv1.ControllerRevision](o.Registry), Recorder: s.Recorder(daemonset.Component, ""), Feeds: s.feeds,
+			Workers: setWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		statefulset.New(statefulset.Options{
+			Sets: registry.For[*appsv1.StatefulSet](o.Registry), Pods: pods, Claims: registry.For[*corev1.PersistentVolumeClaim](o.Registry),
+			Revisions: registry.For[*appsv1.ControllerRevision](o.Registry), Recorder: s.Recorder(statefulset.Component, ""), Feeds: s.feeds,
+			Workers: setWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
 		scheduling.New(scheduling.Options{
 			Pods: pods, Binder: o.Registry.Pods(), Recorder: s.Recorder(scheduling.Component, ""), Feeds: s.feeds,
 			Workers: schedulerWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
