@@ -15,6 +15,7 @@ import (
 
 	"skiff/manifests"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/cluster/namespaces"
 	"skiff/orchestrator/cluster/podgc"
@@ -31,6 +32,7 @@ import (
 const (
 	replicasWorkers  = 16
 	setWorkers       = 8 // DaemonSets, and as many StatefulSets
+	volumeWorkers    = 4
 	garbageWorkers   = 32
 	schedulerWorkers = 64
 )
@@ -42,6 +44,8 @@ type Options struct {
 	// RootCA is the PEM of the certificate authority that signed the API's
 	// certificate; each namespace has it as a ConfigMap.
 	RootCA []byte
+	// Volumes hold the data of persistent volumes; nil when there is none to remove.
+	Volumes claims.Engine
 	// PodThreshold is how many ended pods are kept, podgc.DefaultThreshold unless
 	// set.
 	PodThreshold int
@@ -114,6 +118,11 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 		scheduling.New(scheduling.Options{
 			Pods: pods, Binder: o.Registry.Pods(), Recorder: s.Recorder(scheduling.Component, ""), Feeds: s.feeds,
 			Workers: schedulerWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		claims.New(claims.Options{
+			Claims: registry.For[*corev1.PersistentVolumeClaim](o.Registry), Volumes: registry.For[*corev1.PersistentVolume](o.Registry),
+			Pods: pods, Engine: o.Volumes, Recorder: s.Recorder(claims.Component, ""), Feeds: s.feeds,
+			Workers: volumeWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
 		}),
 		garbage.New(garbage.Options{
 			Registry: o.Registry, Recorder: s.Recorder(garbage.Component, ""), Feeds: s.feeds,
