@@ -30,6 +30,20 @@ func (a *Agent) Volume(name string) (*corev1.PersistentVolume, error) {
 	return a.persistent.Get("", name)
 }
 
+// errUnbound says of a claim that it has no volume yet.
+var errUnbound = errors.New("is not bound to a volume")
+
+// tellUnmounted tells why a pod's volumes can't be mounted. That a claim is not bound is worth a word only when it lasts:
+// a new one is within moments.
+func (a *Agent) tellUnmounted(r *record, pod *corev1.Pod, container string, err error) {
+	r.mu.Lock()
+	_, again := r.failures[container]
+	r.mu.Unlock()
+	if again || !errors.Is(err, errUnbound) {
+		a.tell(pod, "", corev1.EventTypeWarning, "FailedMount", "%s", err)
+	}
+}
+
 // claimed is the persistent volume that a pod's volume claims.
 func (v *volumes) claimed(pod *corev1.Pod, volume *corev1.Volume) (*corev1.PersistentVolume, error) {
 	name := volume.PersistentVolumeClaim.ClaimName
@@ -41,7 +55,7 @@ func (v *volumes) claimed(pod *corev1.Pod, volume *corev1.Volume) (*corev1.Persi
 		return nil, err
 	}
 	if claim.Spec.VolumeName == "" || claim.Status.Phase != corev1.ClaimBound {
-		return nil, fmt.Errorf("persistentvolumeclaim %q is not bound to a volume", name)
+		return nil, fmt.Errorf("persistentvolumeclaim %q %w", name, errUnbound)
 	}
 	found, err := v.claims.Volume(claim.Spec.VolumeName)
 	if err != nil {

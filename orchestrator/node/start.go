@@ -29,7 +29,7 @@ func (a *Agent) startSandbox(ctx context.Context, r *record, v *view, s step) {
 		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err)
 		a.changeAddress(ctx, r, id)
 	case f.unmounted:
-		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedMount", "%s", err)
+		a.tellUnmounted(r, v.pod, sandboxName, err)
 		r.fail(sandboxName, f)
 	default:
 		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err)
@@ -84,7 +84,7 @@ func (a *Agent) startContainer(ctx context.Context, r *record, v *view, s step) 
 		r.fail(c.Name, f)
 		a.lookLater(r, v.latest(sandboxName).ID)
 	case f.unmounted:
-		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedMount", "%s", err)
+		a.tellUnmounted(r, v.pod, c.Name, err)
 		r.fail(c.Name, f)
 	default:
 		a.tell(v.pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", withoutID(err.Error(), id, c.Name))

@@ -368,7 +368,7 @@ func subPath(base, sub string, readOnly bool) (string, error) {
 	}
 	defer root.Close() //nolint:errcheck // nothing was written through it
 	if _, err := root.Stat(sub); errors.Is(err, os.ErrNotExist) && !readOnly {
-		if err := root.MkdirAll(sub, 0o755); err != nil {
+		if err := makeSubPath(root, sub); err != nil {
 			return "", fmt.Errorf("failed to create subPath directory for volumeMount: %w", err)
 		}
 	} else if err != nil {
@@ -376,6 +376,18 @@ func subPath(base, sub string, readOnly bool) (string, error) {
 	}
 	// What the link leads to now is what must be mounted, not what it leads to later.
 	return filepath.EvalSymlinks(filepath.Join(base, sub))
+}
+
+// makeSubPath makes a directory that is open to the same users as the volume it is in.
+func makeSubPath(root *os.Root, sub string) error {
+	info, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if err := root.MkdirAll(sub, 0o755); err != nil {
+		return err
+	}
+	return root.Chmod(sub, info.Mode().Perm())
 }
 
 // messagePath is where a run of a container leaves its termination message.
