@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -158,6 +159,7 @@ func (c *Controller) record(ctx context.Context, set *appsv1.DaemonSet, selector
 	if err := c.relabel(ctx, c.observe(set, selector, h), hashes); err != nil {
 		return h, err
 	}
+	h.Older = slices.DeleteFunc(h.Older, func(r *appsv1.ControllerRevision) bool { return slices.Contains(h.Equals, r) })
 	return h, revision.Delete(ctx, c.revisions, h.Equals)
 }
 
