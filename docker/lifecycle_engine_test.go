@@ -361,9 +361,11 @@ func TestEngineImages(t *testing.T) {
 func TestEngineVolumes(t *testing.T) {
 	b := newBench(t)
 	name := b.Instance() + "-data"
-	check(t, b.EnsureVolume(t.Context(), name, map[string]string{"a": "b"}))
+	_, err := b.EnsureVolume(t.Context(), name, map[string]string{"a": "b"})
+	check(t, err)
 	t.Cleanup(func() { check(t, b.RemoveVolume(context.WithoutCancel(t.Context()), name)) })
-	check(t, b.EnsureVolume(t.Context(), name, nil))
+	_, err = b.EnsureVolume(t.Context(), name, nil)
+	check(t, err)
 	spec := b.spec("write", "/data/file", "kept")
 	spec.Mounts = []Mount{{Type: "volume", Source: name, Target: "/data"}}
 	writer := b.start(b.create(spec))
@@ -379,5 +381,6 @@ func TestEngineVolumes(t *testing.T) {
 	check(t, b.PruneInstance(t.Context()))
 
 	other := realEngine(t, Options{})
-	wantKind(t, other.EnsureVolume(t.Context(), name, nil), ErrConflict)
+	_, err = other.EnsureVolume(t.Context(), name, nil)
+	wantKind(t, err, ErrConflict)
 }

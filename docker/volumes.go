@@ -1,27 +1,116 @@
 package docker
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 )
 
-// EnsureVolume makes a named volume of this instance, with labels besides its own. One that is there already is left as
-// it is; ErrConflict when that one is not the instance's.
-func (e *Engine) EnsureVolume(ctx context.Context, name string, labels map[string]string) error {
-	return e.call(ctx, "volume_create", name, func(ctx context.Context, c *client.Client) error {
+// EnsureVolume makes a named volume of this instance, with labels besides its own, that any user may write to, and gives
+// the directory in which the engine keeps it, on the engine's machine. One that is there already is left as it is;
+// ErrConflict when that one is not the instance's.
+func (e *Engine) EnsureVolume(ctx context.Context, name string, labels map[string]string) (path string, err error) {
+	found, err := e.volume(ctx, name)
+	if err == nil {
+		return found.Mountpoint, e.open(ctx, name, false)
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return "", err
+	}
+	err = e.call(ctx, "volume_create", name, func(ctx context.Context, c *client.Client) error {
 		made, err := c.VolumeCreate(ctx, volume.CreateOptions{Name: name, Labels: e.labels(labels)})
-		if err != nil {
+		path = made.Mountpoint
+		return err
+	})
+	if err == nil {
+		err = e.open(ctx, name, true)
+	}
+	return path, err
+}
+
+// volume finds a volume of this instance.
+func (e *Engine) volume(ctx context.Context, name string) (found volume.Volume, err error) {
+	err = e.call(ctx, "volume_inspect", name, func(ctx context.Context, c *client.Client) (err error) {
+		found, err = c.VolumeInspect(ctx, name)
+		return err
+	})
+	if err == nil && found.Labels[InstanceLabel] != e.instance {
+		err = &Error{Op: "create volume", Name: name, Kind: ErrConflict,
+			Err: errors.New("a volume of that name exists and is not this instance's")}
+	}
+	return found, err
+}
+
+// opener is the name of the container by which a new volume's mode is set. As long as it is there, the volume is not
+// ready.
+func opener(volume string) string { return volume + "_open" }
+
+// open lets every user write to a new volume, as container runtimes' own provisioners do: the engine makes it root's. The
+// volume's directory may be on another machine, or root's alone, so that the engine has to do it: a directory that is
+// copied into a container gives its mode to the one that is there. The container is never started.
+func (e *Engine) open(ctx context.Context, volume string, fresh bool) error {
+	name := opener(volume)
+	if _, err := e.Inspect(ctx, name); errors.Is(err, ErrNotFound) && !fresh {
+		return nil
+	}
+	image, err := e.PauseImage(ctx)
+	if err != nil {
+		return fmt.Errorf("opening volume %s: %w", volume, err)
+	}
+	archive, err := openDirectory("data")
+	if err != nil {
+		return fmt.Errorf("opening volume %s: %w", volume, err)
+	}
+	return e.call(ctx, "volume_open", volume, func(ctx context.Context, c *client.Client) error {
+		_, err := c.ContainerCreate(ctx, &container.Config{Image: image, Labels: e.labels(nil)}, &container.HostConfig{
+			NetworkMode: "none", Mounts: mounts([]Mount{{Type: "volume", Source: volume, Target: "/data"}}),
+		}, nil, nil, name)
+		if err != nil && !errors.Is(fail("create", name, e.at.Host, err), ErrConflict) { // a predecessor's will do
 			return err
 		}
-		if made.Labels[InstanceLabel] != e.instance {
-			return &Error{Op: "create volume", Name: name, Kind: ErrConflict,
-				Err: errors.New("a volume of that name exists and is not this instance's")}
+		if err := c.CopyToContainer(ctx, name, "/", archive, container.CopyToContainerOptions{}); err != nil {
+			return err
 		}
-		return nil
+		return c.ContainerRemove(ctx, name, container.RemoveOptions{Force: true})
 	})
+}
+
+// openDirectory is an archive of one directory that every user may write to.
+func openDirectory(name string) (*bytes.Buffer, error) {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	header := tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o777, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+	if err := w.WriteHeader(&header); err != nil {
+		return nil, err
+	}
+	return &archive, w.Close()
+}
+
+// RemoveVolumes removes all volumes of this instance and what is in them, and returns how many there were. Nothing may
+// have them mounted.
+func (e *Engine) RemoveVolumes(ctx context.Context) (int, error) {
+	var all volume.ListResponse
+	err := e.call(ctx, "volume_list", "", func(ctx context.Context, c *client.Client) (err error) {
+		all, err = c.VolumeList(ctx, volume.ListOptions{Filters: filters.NewArgs(filters.Arg("label", InstanceLabel+"="+e.instance))})
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("remove volumes of instance %s: %w", e.instance, err)
+	}
+	for _, v := range all.Volumes {
+		if err := e.RemoveVolume(ctx, v.Name); err != nil {
+			return 0, fmt.Errorf("remove volumes of instance %s: %w", e.instance, err)
+		}
+	}
+	return len(all.Volumes), nil
 }
 
 // RemoveVolume removes a volume and what is in it; none is no error. ErrConflict while a container has it mounted.

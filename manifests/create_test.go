@@ -128,7 +128,6 @@ warning: spec.securityContext.seLinuxOptions: skiff does not set SELinux labels,
 warning: spec.securityContext.supplementalGroupsPolicy: skiff merges the groups of the image and of the pod, the field has no effect
 warning: spec.securityContext.fsGroupChangePolicy: skiff gives volumes their group when it makes them, the field has no effect
 warning: spec.securityContext.seccompProfile: skiff loads no seccomp profiles from the node, the pod will not start
-warning: spec.volumes[0].persistentVolumeClaim: skiff can not mount volumes of this kind, the pod will not start
 warning: spec.volumes[2].projected.sources[0].serviceAccountToken: skiff issues no service account tokens, the pod will not start
 warning: spec.volumes[3].nfs: skiff can not mount volumes of this kind, the pod will not start
 warning: spec.volumes[4].emptyDir.medium: skiff can not make volumes of huge pages, the pod will not start
@@ -322,8 +321,8 @@ spec.resources[storage]: Required value`},
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: a, namespace: d}
-spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
-`, `warning: skiff does not provide persistent volumes yet: the claim is stored, and stays pending`},
+spec: {accessModes: [ReadWriteOnce], volumeMode: Block, resources: {requests: {storage: 1Gi}}}
+`, `warning: spec.volumeMode: skiff has no block volumes, the claim stays pending`},
 		{"a volume", `
 apiVersion: v1
 kind: PersistentVolume

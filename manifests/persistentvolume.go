@@ -29,7 +29,7 @@ func persistentVolumeKind() *Kind {
 				return append(errs, volumevalidation.ValidatePersistentVolume(v)...)
 			},
 			warnCreate: func(_ context.Context, v *core.PersistentVolume) []string {
-				return append(pvutil.GetWarningsForPersistentVolume(v), warnOfStoredOnly("PersistentVolume")...)
+				return append(pvutil.GetWarningsForPersistentVolume(v), unhonouredVolumeSource(&v.Spec)...)
 			},
 			updates: map[string]update[core.PersistentVolume]{
 				SubresourceNone:   persistentVolumeUpdate(),

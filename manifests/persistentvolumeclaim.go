@@ -32,7 +32,7 @@ func persistentVolumeClaimKind() *Kind {
 				return validation.ValidatePersistentVolumeClaim(c, validation.ValidationOptionsForPersistentVolumeClaim(c, nil))
 			},
 			warnCreate: func(_ context.Context, c *core.PersistentVolumeClaim) []string {
-				return append(pvcutil.GetWarningsForPersistentVolumeClaim(c), warnOfStoredOnly("PersistentVolumeClaim")...)
+				return append(pvcutil.GetWarningsForPersistentVolumeClaim(c), warnOfFields(field.NewPath("spec"), &c.Spec, unhonouredClaimFields)...)
 			},
 			updates: map[string]update[core.PersistentVolumeClaim]{
 				SubresourceNone:   persistentVolumeClaimUpdate(),

@@ -101,6 +101,7 @@ func warnOfStatefulSet(s *apps.StatefulSet) []string {
 	for i, claim := range s.Spec.VolumeClaimTemplates {
 		at := field.NewPath("spec", "volumeClaimTemplates").Index(i)
 		warnings = append(warnings, pvcutil.GetWarningsForPersistentVolumeClaimSpec(at, claim.Spec)...)
+		warnings = append(warnings, warnOfFields(at.Child("spec"), &claim.Spec, unhonouredClaimFields)...)
 	}
 	if ptr.Deref(s.Spec.RevisionHistoryLimit, 0) < 0 {
 		warnings = append(warnings, "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended")

@@ -26,11 +26,9 @@ type unhonouredField[T any] struct {
 // storedOnly are the kinds that are stored and served, but that nothing acts on
 // yet.
 var storedOnly = map[string]string{
-	"Service":               "skiff does not route to services yet: the object is stored, and no traffic reaches it",
-	"PersistentVolume":      "skiff does not bind persistent volumes yet: the object is stored, and nothing uses it",
-	"PersistentVolumeClaim": "skiff does not provide persistent volumes yet: the claim is stored, and stays pending",
-	"ResourceQuota":         "skiff does not enforce quotas yet: the object is stored, and nothing is limited by it",
-	"LimitRange":            "skiff does not enforce limit ranges yet: the object is stored, and nothing is limited by it",
+	"Service":       "skiff does not route to services yet: the object is stored, and no traffic reaches it",
+	"ResourceQuota": "skiff does not enforce quotas yet: the object is stored, and nothing is limited by it",
+	"LimitRange":    "skiff does not enforce limit ranges yet: the object is stored, and nothing is limited by it",
 }
 
 // warnOfStoredOnly is the warning of a kind that nothing acts on.
@@ -106,7 +104,7 @@ var unhonouredProjections = []unhonouredField[core.VolumeProjection]{
 }
 
 // honouredVolumes are the volume sources that skiff can mount.
-var honouredVolumes = []string{"configMap", "downwardAPI", "emptyDir", "hostPath", "projected", "secret"}
+var honouredVolumes = []string{"configMap", "downwardAPI", "emptyDir", "hostPath", "persistentVolumeClaim", "projected", "secret"}
 
 // limitedResources are the resources whose limits skiff enforces.
 var limitedResources = []core.ResourceName{core.ResourceCPU, core.ResourceMemory}

@@ -16,6 +16,7 @@ import (
 
 	"skiff/manifests"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/disruption"
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/cluster/namespaces"
@@ -24,9 +25,11 @@ import (
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
 	"skiff/orchestrator/workload/cronjob"
+	"skiff/orchestrator/workload/daemonset"
 	"skiff/orchestrator/workload/deployment"
 	"skiff/orchestrator/workload/job"
 	"skiff/orchestrator/workload/replicas"
+	"skiff/orchestrator/workload/statefulset"
 )
 
 // How many keys the controllers work on at a time. Their work is to wait for the
@@ -39,6 +42,8 @@ const (
 	schedulerWorkers   = 64
 	deploymentsWorkers = 8
 	disruptionWorkers  = 4
+	setWorkers         = 8 // DaemonSets, and as many StatefulSets
+	volumeWorkers      = 4
 )
 
 // Options are what the controllers need.
@@ -48,6 +53,8 @@ type Options struct {
 	// RootCA is the PEM of the certificate authority that signed the API's
 	// certificate; each namespace has it as a ConfigMap.
 	RootCA []byte
+	// Volumes hold the data of persistent volumes; nil when there is none to remove.
+	Volumes claims.Engine
 	// PodThreshold is how many ended pods are kept, podgc.DefaultThreshold unless
 	// set.
 	PodThreshold int
@@ -127,9 +134,24 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 			Registry: o.Registry, Recorder: s.Recorder(disruption.Component, ""), Feeds: s.feeds,
 			Workers: disruptionWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
 		}),
+		daemonset.New(daemonset.Options{
+			Sets: registry.For[*appsv1.DaemonSet](o.Registry), Pods: pods, Nodes: registry.For[*corev1.Node](o.Registry),
+			Revisions: registry.For[*appsv1.ControllerRevision](o.Registry), Recorder: s.Recorder(daemonset.Component, ""), Feeds: s.feeds,
+			Workers: setWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		statefulset.New(statefulset.Options{
+			Sets: registry.For[*appsv1.StatefulSet](o.Registry), Pods: pods, Claims: registry.For[*corev1.PersistentVolumeClaim](o.Registry),
+			Revisions: registry.For[*appsv1.ControllerRevision](o.Registry), Recorder: s.Recorder(statefulset.Component, ""), Feeds: s.feeds,
+			Workers: setWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
 		scheduling.New(scheduling.Options{
 			Pods: pods, Binder: o.Registry.Pods(), Recorder: s.Recorder(scheduling.Component, ""), Feeds: s.feeds,
 			Workers: schedulerWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		claims.New(claims.Options{
+			Claims: registry.For[*corev1.PersistentVolumeClaim](o.Registry), Volumes: registry.For[*corev1.PersistentVolume](o.Registry),
+			Pods: pods, Engine: o.Volumes, Recorder: s.Recorder(claims.Component, ""), Feeds: s.feeds,
+			Workers: volumeWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
 		}),
 		garbage.New(garbage.Options{
 			Registry: o.Registry, Recorder: s.Recorder(garbage.Component, ""), Feeds: s.feeds,

@@ -51,7 +51,11 @@ func prune(ctx context.Context, c Config, id string, log *slog.Logger) (containe
 	if err != nil {
 		return 0, err
 	}
-	return len(list), engine.PruneInstance(ctx)
+	if err := engine.PruneInstance(ctx); err != nil {
+		return 0, err
+	}
+	_, err = engine.RemoveVolumes(ctx)
+	return len(list), err
 }
 
 // removeData removes what skiff keeps in its data directory, and the directory if nothing else is in it.

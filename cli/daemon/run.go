@@ -118,7 +118,7 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 		Store: d.store, Clock: clock.RealClock{},
 		Admission: admission.Chain(d.store, admission.Options{NotReadySeconds: &tolerated, UnreachableSeconds: &tolerated}),
 	})
-	d.controllers = orchestrator.New(orchestrator.Options{Registry: d.registry, RootCA: d.creds.CA(), Logger: d.log, Metrics: metrics})
+	d.controllers = orchestrator.New(orchestrator.Options{Registry: d.registry, RootCA: d.creds.CA(), Volumes: d.engine, Logger: d.log, Metrics: metrics})
 	build := serverVersion()
 	if err := d.makeAgent(build, metrics); err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 
 	"skiff/examples/kubia/images"
@@ -259,6 +260,15 @@ func (d *Daemon) cleanUp() {
 		}
 	}
 	f := filters.NewArgs(filters.Arg("label", "skiff/instance="+d.Instance()))
+	volumes, err := d.Engine.VolumeList(ctx, volume.ListOptions{Filters: f})
+	if err != nil {
+		d.t.Error(err)
+	}
+	for _, v := range volumes.Volumes {
+		if err := d.Engine.VolumeRemove(ctx, v.Name, true); err != nil {
+			d.t.Errorf("removing volume %s: %v", v.Name, err)
+		}
+	}
 	networks, err := d.Engine.NetworkList(ctx, network.ListOptions{Filters: f})
 	if err != nil {
 		d.t.Error(err)

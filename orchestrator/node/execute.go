@@ -218,13 +218,12 @@ func (a *Agent) pause(ctx context.Context, d time.Duration) {
 // rewriteVolumes brings the files up to date that were made from objects.
 func (a *Agent) rewriteVolumes(r *record, v *view) {
 	versions := a.volumes.versions(v.pod)
-	err := a.volumes.prepare(v.pod, a.facts(v.pod, v.addr))
+	err := a.volumes.rewrite(v.pod, a.facts(v.pod, v.addr))
 	if err != nil {
 		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedMount", "%s", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.prepared = r.prepared || err == nil
 	// What could not be written is not tried again before something else changes: the files stay as they were.
 	r.written = versions
 }

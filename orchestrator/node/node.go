@@ -115,6 +115,8 @@ type Agent struct {
 	leases     registry.Client[*coordinationv1.Lease]
 	configMaps registry.Client[*corev1.ConfigMap]
 	secrets    registry.Client[*corev1.Secret]
+	claims     registry.Client[*corev1.PersistentVolumeClaim]
+	persistent registry.Client[*corev1.PersistentVolume]
 
 	volumes     *volumes
 	images      *images
@@ -146,6 +148,8 @@ func New(o Options) *Agent {
 		leases:      registry.For[*coordinationv1.Lease](o.Registry),
 		configMaps:  registry.For[*corev1.ConfigMap](o.Registry),
 		secrets:     registry.For[*corev1.Secret](o.Registry),
+		claims:      registry.For[*corev1.PersistentVolumeClaim](o.Registry),
+		persistent:  registry.For[*corev1.PersistentVolume](o.Registry),
 		crashPolicy: backoffPolicy{first: o.CrashBackoff, max: o.MaxCrashBackoff},
 		pullPolicy:  backoffPolicy{first: o.PullBackoff, max: o.MaxPullBackoff},
 		removals:    make(chan struct{}, o.Removals),
@@ -153,7 +157,7 @@ func New(o Options) *Agent {
 		records:     map[types.UID]*record{},
 		users:       map[objectRef]map[types.UID]struct{}{},
 	}
-	a.volumes = &volumes{dir: o.VolumeDir, memory: o.MemoryDir, sources: a}
+	a.volumes = &volumes{dir: o.VolumeDir, memory: o.MemoryDir, sources: a, claims: a, engine: o.Runtime}
 	a.images = newImages(o.Runtime, o.Clock)
 	return a
 }
@@ -251,6 +255,7 @@ func (a *Agent) planLoop() *controller.Loop[types.UID] {
 			controller.Follow(a.Feeds.Of("pods"), a.podChanged),
 			controller.Follow(a.Feeds.Of("configmaps"), a.configMapChanged),
 			controller.Follow(a.Feeds.Of("secrets"), a.secretChanged),
+			controller.Follow(a.Feeds.Of("persistentvolumeclaims"), a.claimChanged),
 		},
 		Clock:   a.Clock,
 		Logger:  a.log,

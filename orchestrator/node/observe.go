@@ -41,6 +41,15 @@ func (a *Agent) secretChanged(now, before *corev1.Secret, add func(types.UID)) {
 	}
 }
 
+func (a *Agent) claimChanged(now, before *corev1.PersistentVolumeClaim, add func(types.UID)) {
+	for _, c := range []*corev1.PersistentVolumeClaim{now, before} {
+		if c != nil {
+			a.sourceChanged(objectRef{"claim", c.Namespace, c.Name}, add)
+			return
+		}
+	}
+}
+
 // sourceChanged has pods looked at that use an object. What failed for want of it is tried again at once.
 func (a *Agent) sourceChanged(ref objectRef, add func(types.UID)) {
 	for _, uid := range a.usersOf(ref) {

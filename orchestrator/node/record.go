@@ -146,7 +146,7 @@ func (a *Agent) usersOf(ref objectRef) []types.UID {
 	return slices.Collect(maps.Keys(a.users[ref]))
 }
 
-// references are the ConfigMaps and Secrets a pod uses.
+// references are the ConfigMaps, Secrets and claims a pod uses.
 func references(pod *corev1.Pod) []objectRef {
 	var refs []objectRef
 	add := func(kind, name string) {
@@ -184,6 +184,9 @@ func addVolumeReferences(v *corev1.Volume, add func(kind, name string)) {
 	}
 	if v.Secret != nil {
 		add("secret", v.Secret.SecretName)
+	}
+	if v.PersistentVolumeClaim != nil {
+		add("claim", v.PersistentVolumeClaim.ClaimName)
 	}
 	if v.Projected == nil {
 		return

@@ -38,6 +38,8 @@ type Runtime interface {
 	Pull(ctx context.Context, ref string, o docker.PullOptions) error
 	// PauseImage is the image of sandboxes, made if it is not there.
 	PauseImage(ctx context.Context) (ref string, err error)
+	// EnsureVolume makes a named volume, if it is not there, and gives the directory in which the engine keeps it.
+	EnsureVolume(ctx context.Context, name string, labels map[string]string) (path string, err error)
 	Logs(ctx context.Context, id string, o docker.LogOptions, stdout, stderr io.Writer) error
 	Exec(ctx context.Context, id string, x docker.ExecSpec) (exitCode int, err error)
 	Attach(ctx context.Context, id string, s docker.Streams) error

@@ -29,7 +29,7 @@ func (a *Agent) startSandbox(ctx context.Context, r *record, v *view, s step) {
 		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err)
 		a.changeAddress(ctx, r, id)
 	case f.unmounted:
-		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedMount", "%s", err)
+		a.tellUnmounted(r, v.pod, sandboxName, err)
 		r.fail(sandboxName, f)
 	default:
 		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err)
@@ -43,7 +43,7 @@ func (a *Agent) makeSandbox(ctx context.Context, r *record, v *view, s step) (st
 	if err != nil {
 		return "", f, err
 	}
-	if err := a.prepareVolumes(r, v.pod, addr); err != nil {
+	if err := a.prepareVolumes(ctx, r, v.pod, addr); err != nil {
 		f.unmounted = true
 		return "", f, err
 	}
@@ -84,7 +84,7 @@ func (a *Agent) startContainer(ctx context.Context, r *record, v *view, s step) 
 		r.fail(c.Name, f)
 		a.lookLater(r, v.latest(sandboxName).ID)
 	case f.unmounted:
-		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedMount", "%s", err)
+		a.tellUnmounted(r, v.pod, c.Name, err)
 		r.fail(c.Name, f)
 	default:
 		a.tell(v.pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", withoutID(err.Error(), id, c.Name))
@@ -100,7 +100,7 @@ func (a *Agent) makeContainer(ctx context.Context, r *record, v *view, c *corev1
 	if !s.existing {
 		addr, err := a.address(r, v.pod)
 		if err == nil {
-			err = a.prepareVolumes(r, v.pod, addr)
+			err = a.prepareVolumes(ctx, r, v.pod, addr)
 		}
 		if err != nil {
 			f.reason, f.unmounted = v.waitingReason(c), true
@@ -287,7 +287,7 @@ func (a *Agent) changeAddress(ctx context.Context, r *record, id string) {
 }
 
 // prepareVolumes makes the pod's volumes, once.
-func (a *Agent) prepareVolumes(r *record, pod *corev1.Pod, addr netip.Addr) error {
+func (a *Agent) prepareVolumes(ctx context.Context, r *record, pod *corev1.Pod, addr netip.Addr) error {
 	r.mu.Lock()
 	prepared := r.prepared
 	r.mu.Unlock()
@@ -295,7 +295,7 @@ func (a *Agent) prepareVolumes(r *record, pod *corev1.Pod, addr netip.Addr) erro
 		return nil
 	}
 	versions := a.volumes.versions(pod)
-	if err := a.volumes.prepare(pod, a.facts(pod, addr)); err != nil {
+	if err := a.volumes.prepare(ctx, pod, a.facts(pod, addr)); err != nil {
 		return err
 	}
 	r.mu.Lock()

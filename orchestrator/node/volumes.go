@@ -1,6 +1,8 @@
 package node
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +10,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,35 +29,65 @@ type volumes struct {
 	// memory is a directory on a tmpfs. Without one, each container of a pod gets a tmpfs of its own.
 	memory  string
 	sources sources
+	claims  claimSources
+	// engine holds the data of claims.
+	engine interface {
+		EnsureVolume(ctx context.Context, name string, labels map[string]string) (path string, err error)
+	}
+
+	mu sync.Mutex
+	// paths are the directories of the engine's volumes that pods have claimed, by name.
+	paths map[string]string
 }
 
 // prepare makes the pod's volumes, and writes those that are made from objects. It can be called again at any time.
-func (v *volumes) prepare(pod *corev1.Pod, f facts) error {
+func (v *volumes) prepare(ctx context.Context, pod *corev1.Pod, f facts) error {
 	if v.dir == "" {
 		return nil
 	}
 	for i := range pod.Spec.Volumes {
 		volume := &pod.Spec.Volumes[i]
-		if err := v.setUp(pod, volume, f); err != nil {
+		if err := v.setUp(ctx, pod, volume, f); err != nil {
 			return fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", volume.Name, err)
 		}
 	}
 	return nil
 }
 
-func (v *volumes) setUp(pod *corev1.Pod, volume *corev1.Volume, f facts) error {
+// rewrite brings up to date what is made from objects.
+func (v *volumes) rewrite(pod *corev1.Pod, f facts) error {
+	if v.dir == "" {
+		return nil
+	}
+	for i := range pod.Spec.Volumes {
+		if volume := &pod.Spec.Volumes[i]; isWritten(volume) {
+			if err := v.write(pod, volume, f); err != nil {
+				return fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", volume.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (v *volumes) write(pod *corev1.Pod, volume *corev1.Volume, f facts) error {
+	files, err := v.payload(pod, volume, f)
+	if err != nil {
+		return err
+	}
+	_, err = writeAtomically(v.path(pod.UID, volume.Name), files, fsGroup(pod))
+	return err
+}
+
+func (v *volumes) setUp(ctx context.Context, pod *corev1.Pod, volume *corev1.Volume, f facts) error {
 	switch {
+	case volume.PersistentVolumeClaim != nil:
+		return v.setUpClaim(ctx, pod, volume)
 	case volume.EmptyDir != nil:
 		return v.makeEmpty(pod, volume)
 	case volume.HostPath != nil:
 		return checkHostPath(volume.HostPath)
 	case isWritten(volume):
-		files, err := v.payload(pod, volume, f)
-		if err != nil {
-			return err
-		}
-		_, err = writeAtomically(v.path(pod.UID, volume.Name), files, fsGroup(pod))
-		return err
+		return v.write(pod, volume, f)
 	}
 	return fmt.Errorf("skiff does not support volumes of type %s", volumeType(volume))
 }
@@ -65,15 +98,18 @@ func isWritten(v *corev1.Volume) bool {
 }
 
 // volumeType is the name of the volume's source in the manifest.
-func volumeType(v *corev1.Volume) string {
-	source := reflect.ValueOf(v.VolumeSource)
+func volumeType(v *corev1.Volume) string { return cmp.Or(sourceName(v.VolumeSource), "unknown") }
+
+// sourceName is the name of the field that is set in a volume's source, empty if none is.
+func sourceName(volumeSource any) string {
+	source := reflect.ValueOf(volumeSource)
 	for i := range source.NumField() {
 		if !source.Field(i).IsNil() {
 			name, _, _ := strings.Cut(source.Type().Field(i).Tag.Get("json"), ",")
 			return name
 		}
 	}
-	return "unknown"
+	return ""
 }
 
 func fsGroup(pod *corev1.Pod) *int64 {
@@ -246,14 +282,19 @@ func (v *volumes) mount(pod *corev1.Pod, m *corev1.VolumeMount, env map[string]s
 		}
 		return mount, nil
 	}
+	readOnly := m.ReadOnly || isWritten(volume)
+	if c := volume.PersistentVolumeClaim; c != nil {
+		readOnly = readOnly || c.ReadOnly
+		name, _, err := v.claimMount(pod, volume)
+		if err != nil || name != "" && m.SubPath == "" && m.SubPathExpr == "" {
+			return docker.Mount{Type: "volume", Source: name, Target: m.MountPath, ReadOnly: readOnly}, err
+		}
+	}
 	source, err := v.mountSource(pod, volume, m, env)
 	if err != nil {
 		return docker.Mount{}, err
 	}
-	return docker.Mount{
-		Type: "bind", Source: source, Target: m.MountPath,
-		ReadOnly: m.ReadOnly || isWritten(volume), Propagation: propagation(m),
-	}, nil
+	return docker.Mount{Type: "bind", Source: source, Target: m.MountPath, ReadOnly: readOnly, Propagation: propagation(m)}, nil
 }
 
 func findVolume(pod *corev1.Pod, name string) *corev1.Volume {
@@ -285,6 +326,11 @@ func (v *volumes) mountSource(pod *corev1.Pod, volume *corev1.Volume, m *corev1.
 		base = volume.HostPath.Path
 	case volume.EmptyDir != nil:
 		base = v.emptyPath(pod, volume)
+	case volume.PersistentVolumeClaim != nil:
+		var err error
+		if _, base, err = v.claimMount(pod, volume); err != nil {
+			return "", err
+		}
 	}
 	sub := m.SubPath
 	if m.SubPathExpr != "" {
@@ -322,7 +368,7 @@ func subPath(base, sub string, readOnly bool) (string, error) {
 	}
 	defer root.Close() //nolint:errcheck // nothing was written through it
 	if _, err := root.Stat(sub); errors.Is(err, os.ErrNotExist) && !readOnly {
-		if err := root.MkdirAll(sub, 0o755); err != nil {
+		if err := makeSubPath(root, sub); err != nil {
 			return "", fmt.Errorf("failed to create subPath directory for volumeMount: %w", err)
 		}
 	} else if err != nil {
@@ -330,6 +376,18 @@ func subPath(base, sub string, readOnly bool) (string, error) {
 	}
 	// What the link leads to now is what must be mounted, not what it leads to later.
 	return filepath.EvalSymlinks(filepath.Join(base, sub))
+}
+
+// makeSubPath makes a directory that is open to the same users as the volume it is in.
+func makeSubPath(root *os.Root, sub string) error {
+	info, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if err := root.MkdirAll(sub, 0o755); err != nil {
+		return err
+	}
+	return root.Chmod(sub, info.Mode().Perm())
 }
 
 // messagePath is where a run of a container leaves its termination message.

@@ -116,7 +116,7 @@ func TestVolumePayload(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := &volumes{dir: t.TempDir(), sources: testObjects()}
 			pod := testPod(t, "{containers: [{name: c, resources: {requests: {cpu: 250m}}}], volumes: [{name: v, "+c.volume+"}]}")
-			err := v.prepare(pod, facts{})
+			err := v.prepare(t.Context(), pod, facts{})
 			if c.err != "" {
 				want := `MountVolume.SetUp failed for volume "v" : ` + c.err
 				if fmt.Sprint(err) != want {
@@ -149,7 +149,7 @@ func TestMounts(t *testing.T) {
 			{name: host, mountPath: /h, mountPropagation: Bidirectional}]}],
 		volumes: [{name: empty, emptyDir: {}}, {name: mem, emptyDir: {medium: Memory}}, {name: app, configMap: {name: app}},
 			{name: host, hostPath: {path: `+host+`}}]}`)
-	if err := v.prepare(pod, facts{}); err != nil {
+	if err := v.prepare(t.Context(), pod, facts{}); err != nil {
 		t.Fatal(err)
 	}
 	mounts, err := v.mounts(pod, &pod.Spec.Containers[0], 1, map[string]string{"NAME": "kubia"})
@@ -187,7 +187,7 @@ func TestMounts(t *testing.T) {
 func TestSubPathStaysInside(t *testing.T) {
 	v := &volumes{dir: t.TempDir(), sources: testObjects()}
 	pod := testPod(t, `{containers: [{name: c, volumeMounts: [{name: e, mountPath: /e, subPath: out/side}]}], volumes: [{name: e, emptyDir: {}}]}`)
-	if err := v.prepare(pod, facts{}); err != nil {
+	if err := v.prepare(t.Context(), pod, facts{}); err != nil {
 		t.Fatal(err)
 	}
 	// What a container may have done.
@@ -208,7 +208,7 @@ func TestMountErrors(t *testing.T) {
 		`volumeDevices: [{name: e, devicePath: /dev/x}]`:                       `skiff does not support volumeDevices`,
 	} {
 		pod := testPod(t, `{containers: [{name: c, `+spec+`}], volumes: [{name: e, emptyDir: {}}]}`)
-		if err := v.prepare(pod, facts{}); err != nil {
+		if err := v.prepare(t.Context(), pod, facts{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := v.mounts(pod, &pod.Spec.Containers[0], 0, nil); fmt.Sprint(err) != want {
@@ -257,7 +257,7 @@ func TestFSGroup(t *testing.T) {
 	v := &volumes{dir: t.TempDir(), sources: testObjects()}
 	gid := os.Getgid() // the only group that any user can give a file to
 	pod := testPod(t, fmt.Sprintf(`{securityContext: {fsGroup: %d}, containers: [{name: c}], volumes: [{name: e, emptyDir: {}}, {name: s, secret: {secretName: key, defaultMode: 0400}}]}`, gid))
-	if err := v.prepare(pod, facts{}); err != nil {
+	if err := v.prepare(t.Context(), pod, facts{}); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(v.path(pod.UID, "e"))

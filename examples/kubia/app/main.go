@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -22,8 +23,16 @@ func main() {
 	listen := flag.String("listen", ":8080", "address to serve on")
 	limit := flag.Int64("unhealthy-after", 0, "answer 500 after so many requests; 0 is never")
 	batch := flag.Duration("batch", 0, "run as a batch job for so long instead of serving")
+	diary := flag.String("diary", "", "`file` in which to write down each start, and to read from how many there were")
 	flag.Parse()
 	var err error
+	if *diary != "" {
+		err = writeDown(os.Stdout, *diary)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "kubia:", err)
+		os.Exit(1)
+	}
 	if *batch > 0 {
 		err = runBatch(os.Stdout, *batch)
 	} else {
@@ -33,6 +42,21 @@ func main() {
 		fmt.Fprintln(os.Stderr, "kubia:", err)
 		os.Exit(1)
 	}
+}
+
+// writeDown adds a line to a file that outlives the pod, and says how many there are now.
+func writeDown(out io.Writer, path string) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	before, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	after := append(before, host+"\n"...)
+	fmt.Fprintf(out, "start %d of %s\n", bytes.Count(after, []byte("\n")), host)
+	return os.WriteFile(path, after, 0o644)
 }
 
 // serve never ends by SIGTERM, just as the tutorial's node process, being process 1, does not: that is why the tutorial

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -45,5 +48,19 @@ func TestBatchSaysWhenItStartsAndEnds(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 2 || !strings.HasSuffix(lines[0], "Batch job starting") || !strings.HasSuffix(lines[1], "Finished succesfully") {
 		t.Errorf("printed %q", lines)
+	}
+}
+
+func TestDiary(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "diary")
+	var out bytes.Buffer
+	for range 2 {
+		if err := writeDown(&out, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host, _ := os.Hostname()
+	if got, want := out.String(), "start 1 of "+host+"\nstart 2 of "+host+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

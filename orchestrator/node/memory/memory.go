@@ -142,6 +142,15 @@ func (r *Runtime) EnsureNetwork(ctx context.Context) (netip.Prefix, netip.Addr, 
 	return r.o.Prefix, r.o.Prefix.Addr().Next(), nil
 }
 
+// EnsureVolume makes a volume that holds nothing.
+func (r *Runtime) EnsureVolume(ctx context.Context, name string, _ map[string]string) (string, error) {
+	if err := r.enter(ctx, "volume"); err != nil {
+		return "", err
+	}
+	defer r.mu.Unlock()
+	return "/volumes/" + name, nil
+}
+
 // List returns all containers, without what a real engine leaves out too.
 func (r *Runtime) List(ctx context.Context) ([]docker.Container, error) {
 	if err := r.enter(ctx, "list"); err != nil {
