@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -17,8 +18,10 @@ import (
 	"skiff/manifests/registry"
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/cluster/namespaces"
+	"skiff/orchestrator/cluster/nodelife"
 	"skiff/orchestrator/cluster/podgc"
 	"skiff/orchestrator/cluster/scheduling"
+	"skiff/orchestrator/cluster/tainteviction"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
 	"skiff/orchestrator/workload/replicas"
@@ -30,6 +33,7 @@ const (
 	replicasWorkers  = 16
 	garbageWorkers   = 32
 	schedulerWorkers = 64
+	evictionWorkers  = 16
 )
 
 // Options are what the controllers need.
@@ -42,6 +46,11 @@ type Options struct {
 	// PodThreshold is how many ended pods are kept, podgc.DefaultThreshold unless
 	// set.
 	PodThreshold int
+	// NodeGracePeriod is how long a node may be silent and NodeEvictionRate how
+	// many nodes a second may begin to lose their pods: nodelife's defaults unless
+	// set.
+	NodeGracePeriod  time.Duration
+	NodeEvictionRate float64
 	// Clock is the real one unless set.
 	Clock clock.WithTicker
 	// Logger discards unless set.
@@ -110,6 +119,14 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 		namespaces.NewDeletion(spaces),
 		podgc.New(podgc.Options{
 			Registry: o.Registry, Threshold: o.PodThreshold, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		nodelife.New(nodelife.Options{
+			Registry: o.Registry, Recorder: s.Recorder(nodelife.Component, ""), Feeds: s.feeds,
+			GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		tainteviction.New(tainteviction.Options{
+			Registry: o.Registry, Recorder: s.Recorder(tainteviction.Component, ""), Feeds: s.feeds,
+			Workers: evictionWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
 		}),
 	}
 }
