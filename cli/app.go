@@ -61,7 +61,7 @@ func commands(env *command.Env, hooks DaemonHooks) []*cli.Command {
 			edit.Command(env), patch.Command(env), scale.Command(env), tag.Label(env), tag.Annotate(env), await.Command(env),
 		}},
 		{"Containers", []*cli.Command{logs.Command(env), session.Exec(env), session.Attach(env), forward.Command(env), events.Command(env)}},
-		{"Nodes", []*cli.Command{node.Cordon(env), node.Uncordon(env), node.Taint(env)}},
+		{"Nodes", []*cli.Command{node.Command(env), node.Cordon(env), node.Uncordon(env), node.Drain(env), node.Taint(env)}},
 		{"The server", []*cli.Command{
 			discover.Resources(env), discover.Versions(env), explain.Command(env), discover.Version(env), discover.ClusterInfo(env),
 			account.Auth(env), account.Config(env),
