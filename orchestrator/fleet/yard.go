@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"skiff/docker"
+	"skiff/manifests/registry"
 	"skiff/orchestrator/node"
 	"skiff/orchestrator/node/memory"
 )
@@ -166,9 +167,11 @@ type simulation struct {
 	yard *yard
 	name string
 
-	mu     sync.Mutex
-	engine *memory.Runtime
-	keys   *lease
+	keys *lease
+
+	mu       sync.Mutex
+	engine   *memory.Runtime
+	recalled bool
 }
 
 func newSimulation(y *yard, name string) *simulation {
@@ -196,6 +199,7 @@ func (s *simulation) Agent(n *corev1.Node) (*node.Agent, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.recall()
 	o.Capacity, o.Runtime, o.Addresses, o.Prober = size, s.engine, s.keys, well{}
 	// There is nothing to wait for but the store: few hands do much.
 	o.VolumeDir, o.MemoryDir, o.Workers, o.Writers, o.Removals = "", "", 1, 4, 4
@@ -206,8 +210,22 @@ func (s *simulation) Agent(n *corev1.Node) (*node.Agent, error) {
 	return node.New(o), nil
 }
 
+// recall brings back what an earlier daemon's engine had: what the pods' status says. s.mu is held.
+func (s *simulation) recall() {
+	if s.recalled {
+		return
+	}
+	s.recalled = true
+	for _, pod := range registry.For[*corev1.Pod](s.yard.Node.Registry).ByIndex(registry.IndexNode, s.name) {
+		for _, r := range node.Recall(pod) {
+			s.engine.Restore(r.Container, r.Spec)
+		}
+	}
+}
+
 func (s *simulation) Halt(ctx context.Context) error {
 	s.mu.Lock()
+	s.recall()
 	engine := s.engine
 	s.mu.Unlock()
 	list, err := engine.List(ctx)
