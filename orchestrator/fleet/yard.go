@@ -175,7 +175,7 @@ type simulation struct {
 }
 
 func newSimulation(y *yard, name string) *simulation {
-	return &simulation{yard: y, name: name, engine: memory.New(memory.Options{AnyImage: true, Prefix: simulatedPods}), keys: newLease(y.simulated)}
+	return &simulation{yard: y, name: name, engine: memory.New(memory.Options{AnyImage: true, Lean: true, Prefix: simulatedPods}), keys: newLease(y.simulated)}
 }
 
 // Simulated nodes are as large as kwok's.
@@ -246,7 +246,7 @@ func (s *simulation) Halt(ctx context.Context) error {
 func (s *simulation) Scrap(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.engine = memory.New(memory.Options{AnyImage: true, Prefix: simulatedPods})
+	s.engine = memory.New(memory.Options{AnyImage: true, Lean: true, Prefix: simulatedPods})
 	s.keys.releaseAll()
 	return nil
 }

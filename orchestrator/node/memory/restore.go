@@ -1,10 +1,6 @@
 package memory
 
-import (
-	"maps"
-
-	"skiff/docker"
-)
+import "skiff/docker"
 
 // Restore puts a container back as it was before the daemon, and this engine with it, ended. One that ran goes on
 // running, and ends when it would have. A container of that name that is there already stays.
@@ -15,9 +11,11 @@ func (r *Runtime) Restore(before docker.Container, spec docker.ContainerSpec) {
 		return
 	}
 	r.created++
-	c := &container{Container: before, spec: spec, behaviour: r.behaviour(spec), dead: make(chan struct{}), life: 1}
-	c.Labels = maps.Clone(before.Labels)
-	c.Labels["skiff/instance"] = r.o.Instance
+	c := &container{Container: before, ip: spec.Network.IP, behaviour: r.behaviour(spec), dead: make(chan struct{}), life: 1}
+	c.Labels = r.labels(before.Labels)
+	if !r.o.Lean {
+		c.spec = &spec
+	}
 	r.containers[c.ID], r.names[c.Name] = c, c
 	if c.State != docker.Running {
 		close(c.dead)
