@@ -64,7 +64,7 @@ func commands(env *command.Env, hooks DaemonHooks) []*cli.Command {
 			rollout.Command(env), set.Command(env), scale.Autoscale(),
 		}},
 		{"Containers", []*cli.Command{logs.Command(env), session.Exec(env), session.Attach(env), forward.Command(env), events.Command(env)}},
-		{"Nodes", []*cli.Command{node.Cordon(env), node.Uncordon(env), node.Taint(env)}},
+		{"Nodes", []*cli.Command{node.Command(env), node.Cordon(env), node.Uncordon(env), node.Drain(env), node.Taint(env)}},
 		{"The server", []*cli.Command{
 			discover.Resources(env), discover.Versions(env), explain.Command(env), discover.Version(env), discover.ClusterInfo(env),
 			account.Auth(env), account.Config(env),

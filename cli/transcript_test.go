@@ -137,6 +137,8 @@ func (w *world) event(t *testing.T, args []string) {
 			t.Fatal(err)
 		}
 		w.clock.Step(d)
+	case "version":
+		w.server.Version = args[1]
 	case "warn":
 		w.server.Warn = strings.Join(args[1:], " ")
 	case "log":

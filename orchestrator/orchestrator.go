@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -20,8 +21,10 @@ import (
 	"skiff/orchestrator/cluster/disruption"
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/cluster/namespaces"
+	"skiff/orchestrator/cluster/nodelife"
 	"skiff/orchestrator/cluster/podgc"
 	"skiff/orchestrator/cluster/scheduling"
+	"skiff/orchestrator/cluster/tainteviction"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
 	"skiff/orchestrator/workload/cronjob"
@@ -44,6 +47,7 @@ const (
 	disruptionWorkers  = 4
 	setWorkers         = 8 // DaemonSets, and as many StatefulSets
 	volumeWorkers      = 4
+	evictionWorkers    = 16
 )
 
 // Options are what the controllers need.
@@ -58,6 +62,11 @@ type Options struct {
 	// PodThreshold is how many ended pods are kept, podgc.DefaultThreshold unless
 	// set.
 	PodThreshold int
+	// NodeGracePeriod is how long a node may be silent and NodeEvictionRate how
+	// many nodes a second may begin to lose their pods: nodelife's defaults unless
+	// set.
+	NodeGracePeriod  time.Duration
+	NodeEvictionRate float64
 	// Clock is the real one unless set.
 	Clock clock.WithTicker
 	// Logger discards unless set.
@@ -161,6 +170,14 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 		namespaces.NewDeletion(spaces),
 		podgc.New(podgc.Options{
 			Registry: o.Registry, Threshold: o.PodThreshold, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		nodelife.New(nodelife.Options{
+			Registry: o.Registry, Recorder: s.Recorder(nodelife.Component, ""), Feeds: s.feeds,
+			GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
+		tainteviction.New(tainteviction.Options{
+			Registry: o.Registry, Recorder: s.Recorder(tainteviction.Component, ""), Feeds: s.feeds,
+			Workers: evictionWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
 		}),
 	}
 }

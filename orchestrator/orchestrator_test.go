@@ -73,9 +73,10 @@ func TestControllersTogether(t *testing.T) {
 				t.Errorf("pod %s is on %q, account %q, priority %v", p.Name, p.Spec.NodeName, p.Spec.ServiceAccountName, p.Spec.Priority)
 			}
 		}
-		want := strings.Join(append(
+		want := strings.Join(slices.Concat(
+			[]string{"Node Normal RegisteredNode node-controller: Node laptop event: Registered Node laptop in Controller"},
 			slices.Repeat([]string{"Pod Normal Scheduled default-scheduler: Successfully assigned default/"}, 3),
-			slices.Repeat([]string{"ReplicationController Normal SuccessfulCreate replication-controller: Created pod: "}, 3)...), "\n")
+			slices.Repeat([]string{"ReplicationController Normal SuccessfulCreate replication-controller: Created pod: "}, 3)), "\n")
 		if got := events(b, "default"); got != want {
 			t.Errorf("events\n%s\nwant\n%s", got, want)
 		}

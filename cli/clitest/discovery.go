@@ -19,7 +19,7 @@ func (s *Server) discovery(w http.ResponseWriter, r *http.Request) bool {
 	}
 	switch path := strings.TrimSuffix(r.URL.Path, "/"); {
 	case path == "/version":
-		s.reply(w, 200, map[string]any{"major": "1", "minor": "37", "gitVersion": "v1.37.2+test", "platform": "linux/amd64"})
+		s.reply(w, 200, map[string]any{"major": "1", "minor": "37", "gitVersion": s.Version, "platform": "linux/amd64"})
 	case path == "/api":
 		s.reply(w, 200, metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}})
 	case path == "/apis":

@@ -73,6 +73,8 @@ func Kinds() []Kind {
 type Server struct {
 	URL   string
 	Clock clock.PassiveClock
+	// Version is what /version tells.
+	Version string
 	// Warn is sent as a warning with every write.
 	Warn string
 	// Refuse, when it returns an error, refuses a write: verb is create, update, patch or delete.
@@ -99,7 +101,7 @@ type event struct {
 
 // New starts a server that ends with the test.
 func New(t testing.TB, clk clock.PassiveClock) *Server {
-	s := &Server{Clock: clk, kinds: Kinds(), objects: map[string]*unstructured.Unstructured{}, changed: make(chan struct{}), Logs: map[string]string{},
+	s := &Server{Clock: clk, Version: "v1.37.2+test", kinds: Kinds(), objects: map[string]*unstructured.Unstructured{}, changed: make(chan struct{}), Logs: map[string]string{},
 		watched: make(chan struct{}, 1000)}
 	h := httptest.NewServer(s)
 	t.Cleanup(func() {

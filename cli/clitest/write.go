@@ -53,6 +53,9 @@ func (s *Server) do(r *http.Request, k Kind, namespace, name, sub string, body [
 			return nil, 0, apierrors.NewBadRequest(err.Error())
 		}
 	}
+	if r.Method == http.MethodPost && sub == "eviction" {
+		return s.evict(k, gr, namespace, name, body)
+	}
 	if r.Method == http.MethodPost {
 		return s.create(r, k, gr, namespace, sent)
 	}
@@ -100,6 +103,25 @@ func (s *Server) create(r *http.Request, k Kind, gr schema.GroupResource, namesp
 		return u.Object, 201, nil
 	}
 	return s.write(k, u).Object, 201, nil
+}
+
+// evict deletes a pod, unless it is refused as a disruption budget refuses it.
+func (s *Server) evict(k Kind, gr schema.GroupResource, namespace, name string, body []byte) (any, int, error) {
+	old, there := s.objects[objectKey(k, namespace, name)]
+	if !there {
+		return nil, 0, apierrors.NewNotFound(gr, name)
+	}
+	if s.Refuse != nil {
+		if err := s.Refuse("evict", old); err != nil {
+			return nil, 0, err
+		}
+	}
+	eviction := map[string]json.RawMessage{}
+	if err := json.Unmarshal(body, &eviction); err != nil {
+		return nil, 0, apierrors.NewBadRequest(err.Error())
+	}
+	_, _, err := s.delete(k, old, eviction["deleteOptions"])
+	return map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Success"}, 201, err
 }
 
 func (s *Server) store(r *http.Request, verb string, k Kind, old, u *unstructured.Unstructured) (any, int, error) {

@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"skiff/cli/command"
+	"skiff/orchestrator/cluster/nodelife"
 )
 
 // patience bounds how long start and stop wait for the daemon.
@@ -38,7 +39,9 @@ func serverFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-starts", Usage: "containers started at once (default: 3 for each CPU, from 4 to 16)"},
 		&cli.DurationFlag{Name: "crash-backoff", Usage: "first wait before a container that crashed again is restarted (default 10s, doubling)"},
 		&cli.DurationFlag{Name: "max-crash-backoff", Usage: "longest wait before a restart (default 5m)"},
-		&cli.Int64Flag{Name: "default-not-ready-toleration-seconds", Value: 300, Usage: "`seconds` that a pod stays on a node that is not ready or not reachable, unless it says otherwise"},
+		&cli.DurationFlag{Name: "node-monitor-grace-period", EnvVars: []string{"SKIFF_NODE_MONITOR_GRACE_PERIOD"}, Value: nodelife.DefaultGracePeriod, Usage: "how long a node may be silent before it is marked as unreachable"},
+		&cli.Float64Flag{Name: "node-eviction-rate", EnvVars: []string{"SKIFF_NODE_EVICTION_RATE"}, Value: nodelife.DefaultEvictionRate, Usage: "`nodes` a second, of those that fail, whose pods begin to be evicted"},
+		&cli.Int64Flag{Name: "default-not-ready-toleration-seconds", EnvVars: []string{"SKIFF_DEFAULT_NOT_READY_TOLERATION_SECONDS"}, Value: 300, Usage: "`seconds` that a pod stays on a node that is not ready or not reachable, unless it says otherwise"},
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
 		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
 	}
@@ -53,6 +56,7 @@ func configOf(c *cli.Context) (Config, error) {
 		DataDir: c.String("data-dir"), Listen: c.String("listen"), NodeName: c.String("node-name"), EngineHost: c.String("engine"),
 		StartLimit: c.Int("max-starts"), CrashBackoff: c.Duration("crash-backoff"), MaxBackoff: c.Duration("max-crash-backoff"),
 		DefaultTolerationSeconds: c.Int64("default-not-ready-toleration-seconds"), LogJSON: c.String("log-format") == "json",
+		NodeGracePeriod: c.Duration("node-monitor-grace-period"), NodeEvictionRate: c.Float64("node-eviction-rate"),
 	}
 	if f := c.String("log-format"); f != "" && f != "text" && f != "json" {
 		return Config{}, fmt.Errorf("--log-format is text or json, not %q", f)
@@ -92,7 +96,7 @@ func in(dataDir string) (cfg Config, err error) {
 // runArgs are the arguments by which a background daemon is told what the foreground command was told.
 func runArgs(c *cli.Context, cfg Config) []string {
 	args := []string{"--data-dir", cfg.DataDir}
-	for _, name := range []string{"listen", "node-name", "engine", "max-starts", "crash-backoff", "max-crash-backoff", "default-not-ready-toleration-seconds", "log-level", "log-format"} {
+	for _, name := range []string{"listen", "node-name", "engine", "max-starts", "crash-backoff", "max-crash-backoff", "default-not-ready-toleration-seconds", "node-monitor-grace-period", "node-eviction-rate", "log-level", "log-format"} {
 		if c.IsSet(name) {
 			args = append(args, "--"+name, fmt.Sprint(c.Value(name)))
 		}

@@ -31,6 +31,9 @@ type Config struct {
 	LogLevel                 slog.Level
 	LogJSON                  bool
 	DefaultTolerationSeconds int64
+	// NodeGracePeriod and NodeEvictionRate (nodes a second) are 0 for their defaults, upstream's.
+	NodeGracePeriod  time.Duration
+	NodeEvictionRate float64
 }
 
 // DefaultDataDir is the directory that SKIFF_DATA_DIR names or, without it, skiff's place in the XDG state home.
@@ -53,8 +56,11 @@ func (c Config) database() string    { return filepath.Join(c.DataDir, "skiff.db
 func (c Config) kubeconfig() string  { return filepath.Join(c.DataDir, "kubeconfig") }
 func (c Config) credentials() string { return filepath.Join(c.DataDir, "credentials") }
 func (c Config) volumes() string     { return filepath.Join(c.DataDir, "volumes") }
-func (c Config) logFile() string     { return filepath.Join(c.DataDir, "daemon.log") }
-func (c Config) lockFile() string    { return filepath.Join(c.DataDir, "daemon.lock") }
+func (c Config) virtualNodes() string {
+	return filepath.Join(c.DataDir, "nodes")
+}
+func (c Config) logFile() string  { return filepath.Join(c.DataDir, "daemon.log") }
+func (c Config) lockFile() string { return filepath.Join(c.DataDir, "daemon.lock") }
 func (c Config) instanceFile() string {
 	return filepath.Join(c.DataDir, "instance")
 }

@@ -62,7 +62,7 @@ func prune(ctx context.Context, c Config, id string, log *slog.Logger) (containe
 func removeData(c Config) error {
 	var errs []error
 	for _, path := range []string{
-		c.database(), c.database() + "-wal", c.database() + "-shm", c.kubeconfig(), c.credentials(), c.volumes(),
+		c.database(), c.database() + "-wal", c.database() + "-shm", c.kubeconfig(), c.credentials(), c.volumes(), c.virtualNodes(),
 		c.logFile(), c.logFile() + ".1", c.instanceFile(), c.nodeFile(), c.lockFile(),
 	} {
 		errs = append(errs, os.RemoveAll(path))

@@ -26,6 +26,7 @@ import (
 	"skiff/manifests/registry"
 	"skiff/orchestrator"
 	"skiff/orchestrator/cluster"
+	"skiff/orchestrator/fleet"
 	"skiff/orchestrator/node"
 	"skiff/probe"
 	"skiff/store"
@@ -66,8 +67,9 @@ type daemon struct {
 	creds       *credentials.Credentials
 	engine      *docker.Engine
 	controllers *orchestrator.Orchestrator
-	prober      *probe.Pool
+	prober      *fleet.Probes
 	agent       *node.Agent
+	fleet       *fleet.Fleet
 	api         *api.Server
 	listener    net.Listener
 }
@@ -118,7 +120,10 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 		Store: d.store, Clock: clock.RealClock{},
 		Admission: admission.Chain(d.store, admission.Options{NotReadySeconds: &tolerated, UnreachableSeconds: &tolerated}),
 	})
-	d.controllers = orchestrator.New(orchestrator.Options{Registry: d.registry, RootCA: d.creds.CA(), Volumes: d.engine, Logger: d.log, Metrics: metrics})
+	d.controllers = orchestrator.New(orchestrator.Options{
+		Registry: d.registry, RootCA: d.creds.CA(), Volumes: d.engine, Logger: d.log, Metrics: metrics,
+		NodeGracePeriod: d.config.NodeGracePeriod, NodeEvictionRate: d.config.NodeEvictionRate,
+	})
 	build := serverVersion()
 	if err := d.makeAgent(build, metrics); err != nil {
 		return err
@@ -126,27 +131,45 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 	return d.makeAPI(build, metrics)
 }
 
-// makeAgent makes the agent of the one node every daemon has, the machine itself, and the pool that probes for it.
+// makeAgent makes the agent of the one node every daemon has, the machine itself, the fleet of virtual ones beside it, and the
+// pool that probes for all of them.
 func (d *daemon) makeAgent(build version.Info, metrics prometheus.Registerer) (err error) {
 	name, err := nodeName(d.config)
 	if err != nil {
 		return err
 	}
-	d.prober, err = probe.New(probe.Options{
+	d.prober, err = fleet.NewProbes(probe.Options{
 		Clock: clock.RealClock{}, Metrics: metrics, Version: build.Major + "." + build.Minor,
-		Report: func(r probe.Result) { d.agent.ProbeResult(r) },
 	})
 	if err != nil {
 		return err
 	}
 	engine := &networkedEngine{Engine: d.engine}
-	d.agent = node.New(node.Options{
-		Name: name, Registry: d.registry, Feeds: d.controllers.Feeds(), Runtime: engine, Addresses: engine, Prober: d.prober,
-		Recorder: d.controllers.Recorder("kubelet", name), Logger: d.log, Metrics: d.controllers.Metrics(),
-		HostIP: hostIP(), Version: build.GitVersion, VolumeDir: d.config.volumes(),
-		CrashBackoff: d.config.CrashBackoff, MaxCrashBackoff: d.config.MaxBackoff,
+	shared := node.Options{
+		Registry: d.registry, Feeds: d.controllers.Feeds(), Runtime: engine, Addresses: engine,
+		Logger: d.log, Metrics: d.controllers.Metrics(), HostIP: hostIP(), Version: build.GitVersion,
+		CrashBackoff: d.config.CrashBackoff, MaxCrashBackoff: d.config.MaxBackoff, LeaseInterval: leaseInterval(d.config.NodeGracePeriod),
+	}
+	own := shared
+	own.Name, own.Recorder, own.VolumeDir = name, d.controllers.Recorder("kubelet", name), d.config.volumes()
+	d.agent = d.prober.Agent(own)
+	d.fleet = fleet.New(fleet.Options{
+		Registry: d.registry, Feeds: d.controllers.Feeds(), Own: d.agent, Logger: d.log, Metrics: d.controllers.Metrics(),
+		Yard: fleet.NewYard(fleet.YardOptions{
+			Node: shared, Dir: d.config.virtualNodes(), Probes: d.prober, Logger: d.log,
+			Recorder: func(name string) node.Recorder { return d.controllers.Recorder("kubelet", name) },
+		}),
 	})
 	return nil
+}
+
+// leaseInterval is how often nodes renew their Leases: several times in the period for which they may be silent.
+func leaseInterval(grace time.Duration) time.Duration {
+	const usual = 10 * time.Second // kubelet's
+	if grace <= 0 {
+		return usual
+	}
+	return min(usual, grace/4)
 }
 
 func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error {
@@ -155,7 +178,7 @@ func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error
 		return err
 	}
 	d.api, err = api.New(api.Options{
-		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.agent}, Version: build, Logger: d.log,
+		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, Version: build, Logger: d.log,
 		Authenticator: authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}),
 		// The engine is no health check: it comes back by itself, and meanwhile its node says that it is not ready.
 		Checks: []api.Check{{Name: "store", Do: func(context.Context) error { return d.store.Healthy() }}},
@@ -202,7 +225,7 @@ func (d *daemon) run(ctx context.Context, ready func() error) error {
 	state.Go(func() error { return d.store.Run(storing) })
 
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return d.controllers.Run(ctx, d.agent, d.prober) })
+	group.Go(func() error { return d.controllers.Run(ctx, d.agent, d.fleet, d.prober) })
 	group.Go(func() error { return d.api.Serve(ctx, d.listener, d.creds.ServerTLS()) })
 	group.Go(func() error { return d.announce(ctx, ready) })
 	err := group.Wait()

@@ -2,26 +2,67 @@ package daemon
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"skiff/api/streams"
 	"skiff/docker"
+	"skiff/orchestrator/fleet"
 	"skiff/orchestrator/node"
 )
 
-// podStreams lets the API reach into the pods of the node agent. The two know nothing of each other, so their like types are
+// podStreams lets the API reach into the pods of the node agents. The two know nothing of each other, so their like types are
 // brought together here.
-type podStreams struct{ *node.Agent }
+type podStreams struct{ *fleet.Fleet }
+
+// agent is the one that runs the pod.
+func (p podStreams) agent(pod *corev1.Pod) (*node.Agent, error) {
+	if a := p.Agent(pod.Spec.NodeName); a != nil {
+		return a, nil
+	}
+	return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %q of pod %s/%s does not answer: no agent runs there", pod.Spec.NodeName, pod.Namespace, pod.Name))
+}
+
+// Logs implements streams.Pods.
+func (p podStreams) Logs(ctx context.Context, pod *corev1.Pod, container string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
+	a, err := p.agent(pod)
+	if err != nil {
+		return nil, err
+	}
+	return a.Logs(ctx, pod, container, o)
+}
 
 // Exec implements streams.Pods.
 func (p podStreams) Exec(ctx context.Context, pod *corev1.Pod, container string, command []string, s streams.Streams) error {
-	return p.Agent.Exec(ctx, pod, container, command, engineStreams(ctx, s))
+	a, err := p.agent(pod)
+	if err != nil {
+		return err
+	}
+	return a.Exec(ctx, pod, container, command, engineStreams(ctx, s))
 }
 
 // Attach implements streams.Pods.
 func (p podStreams) Attach(ctx context.Context, pod *corev1.Pod, container string, s streams.Streams) error {
-	return p.Agent.Attach(ctx, pod, container, engineStreams(ctx, s))
+	a, err := p.agent(pod)
+	if err != nil {
+		return err
+	}
+	return a.Attach(ctx, pod, container, engineStreams(ctx, s))
+}
+
+// PortForward implements streams.Pods.
+func (p podStreams) PortForward(ctx context.Context, pod *corev1.Pod, port int32, rw io.ReadWriteCloser) error {
+	a, err := p.agent(pod)
+	if err != nil {
+		return err
+	}
+	if p.Simulates(pod.Spec.NodeName) {
+		return fmt.Errorf("forwarding port %d to pod %s/%s: its node %s is simulated, nothing listens there", port, pod.Namespace, pod.Name, pod.Spec.NodeName)
+	}
+	return a.PortForward(ctx, pod, port, rw)
 }
 
 func engineStreams(ctx context.Context, s streams.Streams) docker.Streams {

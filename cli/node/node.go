@@ -1,4 +1,4 @@
-// Package node says which pods a node takes: skiff cordon, uncordon and taint.
+// Package node makes, fails and removes nodes, and says which pods a node takes: skiff node, cordon, uncordon, drain and taint.
 package node
 
 import (
@@ -51,21 +51,26 @@ func runCordon(c *cli.Context, env *command.Env, name string, unschedulable bool
 	if err != nil {
 		return err
 	}
-	patch := fmt.Sprintf(`{"spec":{"unschedulable":%t}}`, unschedulable)
 	return each(c, env, cl, c.Args().Slice(), func(o resource.Object, n *corev1.Node) error {
-		what := name + "ed"
-		switch {
-		case n.Spec.Unschedulable == unschedulable:
-			what = "already " + what
-		case dryRun != command.DryRunClient:
-			_, err := cl.Patch(c.Context, o.Ref, types.StrategicMergePatchType, []byte(patch), client.WriteOptions{DryRun: dryRun == command.DryRunServer})
-			if err != nil {
-				return err
-			}
-		}
-		_, err := fmt.Fprintf(env.Out, "node/%s %s%s\n", n.Name, what, dryRun.Suffix())
-		return err
+		return setUnschedulable(c.Context, env, cl, o, n, name, unschedulable, dryRun)
 	})
+}
+
+// setUnschedulable cordons or uncordons a node, which name says, and tells of it.
+func setUnschedulable(ctx context.Context, env *command.Env, cl *client.Client, o resource.Object, n *corev1.Node, name string, unschedulable bool, dryRun command.DryRun) error {
+	patch := fmt.Sprintf(`{"spec":{"unschedulable":%t}}`, unschedulable)
+	what := name + "ed"
+	switch {
+	case n.Spec.Unschedulable == unschedulable:
+		what = "already " + what
+	case dryRun != command.DryRunClient:
+		_, err := cl.Patch(ctx, o.Ref, types.StrategicMergePatchType, []byte(patch), client.WriteOptions{DryRun: dryRun == command.DryRunServer})
+		if err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(env.Out, "node/%s %s%s\n", n.Name, what, dryRun.Suffix())
+	return err
 }
 
 // each calls fn with the named nodes, or those the selector selects.

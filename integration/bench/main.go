@@ -79,6 +79,7 @@ var scenarios = []scenario{
 	{"liveness", livenessKill},
 	{"probes", probeCost},
 	{"idle", idle},
+	{"simulated", simulated},
 }
 
 func run(ctx context.Context, jsonPath, only string, rounds int, skiff string) (err error) {

@@ -270,7 +270,7 @@ func (r *record) anyStart(name string) bool {
 func (r *record) endStop(run *attempt) {
 	if w, ok := r.works[run.nameOf()]; ok && w.task == taskStop && w.attempt == run.number {
 		w.cancel()
-		delete(r.works, run.nameOf())
+		drop(&r.works, run.nameOf())
 	}
 }
 

@@ -63,12 +63,12 @@ func (a *Agent) begin(r *record, name string, w work, run func(ctx context.Conte
 		before.cancel()
 	}
 	current := &running{work: w}
-	r.works[name] = current
+	put(&r.works, name, current)
 	current.cancel = a.works.start(func(ctx context.Context) {
 		run(ctx)
 		r.mu.Lock()
 		if r.works[name] == current {
-			delete(r.works, name)
+			drop(&r.works, name)
 		}
 		r.mu.Unlock()
 		a.toPlan.add(r.uid)
@@ -91,15 +91,15 @@ func (r *record) advance(v *view, container string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.crashes[container] = r.crashes[container].next(v.policy, ended, v.now)
+	put(&r.crashes, container, r.crashes[container].next(v.policy, ended, v.now))
 }
 
 // fail notes why a container could not be started.
 func (r *record) fail(container string, f failure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.failures[container] = f
-	delete(r.images, container)
+	put(&r.failures, container, f)
+	drop(&r.images, container)
 }
 
 // refuse notes why a container is not started now, and tells of it.
@@ -118,7 +118,7 @@ func (a *Agent) tellOnce(r *record, v *view, s step) {
 	}
 	r.mu.Lock()
 	told, ok := r.told[s.container]
-	r.told[s.container] = s.attempt
+	put(&r.told, s.container, s.attempt)
 	r.mu.Unlock()
 	if ok && told == s.attempt {
 		return

@@ -157,7 +157,7 @@ func (r *record) doubt(container string) { r.know(container, imageView{doubted: 
 func (r *record) know(container string, image imageView) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.images[container] = image
+	put(&r.images, container, image)
 }
 
 // viewOf is what the engine's answer about an image means. One without a digest in a registry was built on this machine.
@@ -263,7 +263,7 @@ func (a *Agent) pullFailed(r *record, v *view, c *corev1.Container, ref string, 
 	p := r.pulls[c.Name]
 	if p == nil || p.ref != c.Image {
 		p = &pullRecord{}
-		r.pulls[c.Name] = p
+		put(&r.pulls, c.Name, p)
 	}
 	p.backoff = p.backoff.next(a.pullPolicy, now, now)
 	p.pullFailure = pullFailure{ref: c.Image, message: reason + ": " + err.Error(), until: now.Add(p.backoff.delay)}

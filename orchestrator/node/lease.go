@@ -21,7 +21,7 @@ func (a *Agent) renewLease(ctx context.Context) {
 	if apierrors.IsNotFound(err) {
 		err = a.createLease(ctx)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !a.unregistered() {
 		a.log.Error("lease not renewed, will retry", "error", err)
 	}
 }
@@ -43,7 +43,7 @@ func (a *Agent) createLease(ctx context.Context) error {
 }
 
 func (a *Agent) hold(l *coordinationv1.Lease) {
-	duration := int32(a.LeaseDuration.Seconds())
+	duration := max(int32(a.LeaseDuration.Seconds()), 1)
 	now := metav1.NewMicroTime(a.Clock.Now())
 	l.Spec.HolderIdentity, l.Spec.LeaseDurationSeconds, l.Spec.RenewTime = &a.Name, &duration, &now
 }

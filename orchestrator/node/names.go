@@ -122,6 +122,12 @@ func identify(labels map[string]string, node string) (id identity, ok bool) {
 	return id, true
 }
 
+// Of is the name of the node that a container's labels name, empty for a container that is no pod's.
+func Of(labels map[string]string) string { return labels[labelNode] }
+
+// PodOf is the UID of the pod that a container's labels name.
+func PodOf(labels map[string]string) types.UID { return types.UID(labels[labelPodUID]) }
+
 // attempt is one run of a container of a pod, or of its sandbox, as the agent last saw it.
 type attempt struct {
 	docker.Container

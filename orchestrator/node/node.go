@@ -52,6 +52,9 @@ type Options struct {
 	Labels map[string]string
 	// Taints are those the node is registered with.
 	Taints []corev1.Taint
+	// Registered says that somebody else makes the Node object, and that the agent must not make it again when it is
+	// deleted.
+	Registered bool
 	// Capacity replaces what the engine says the machine has.
 	Capacity corev1.ResourceList
 	// MaxPods is how many pods the scheduler may put here; 250 unless set.

@@ -114,20 +114,21 @@ func (r *record) copyTo(v *view) {
 		}
 		v.attempts[name] = copies
 	}
-	v.works = make(map[string]work, len(r.works))
 	for name, w := range r.works {
-		v.works[name] = w.work
+		put(&v.works, name, w.work)
 	}
 	v.failures = cloned(r.failures)
 	v.crashes = cloned(r.crashes)
 	v.images = cloned(r.images)
-	v.pulls = make(map[string]pullFailure, len(r.pulls))
 	for name, p := range r.pulls {
-		v.pulls[name] = p.pullFailure
+		put(&v.pulls, name, p.pullFailure)
 	}
 }
 
 func cloned[V any](m map[string]V) map[string]V {
+	if len(m) == 0 {
+		return nil
+	}
 	out := make(map[string]V, len(m))
 	for k, v := range m {
 		out[k] = v

@@ -16,11 +16,11 @@ func (a *Agent) tendProbes(r *record, v *view) {
 	if v.engineGone != "" {
 		return
 	}
-	want := map[string]probing{}
+	var want map[string]probing
 	if v.pod != nil {
 		for _, c := range allContainers(&v.pod.Spec) {
 			if p, ok := v.probing(c); ok {
-				want[c.Name] = p
+				put(&want, c.Name, p)
 			}
 		}
 	}

@@ -24,6 +24,7 @@ type record struct {
 	mu sync.Mutex
 	// attempts are the runs of each container, newest first.
 	attempts map[string][]*attempt
+	// What follows is mostly empty, and nil then: a node may have very many pods.
 	// works are under way; a stop or start bears the container's name, a removal the container's ID.
 	works    map[string]*running
 	failures map[string]failure
@@ -46,6 +47,22 @@ type record struct {
 	// refs are the ConfigMaps and Secrets that the pod uses, as of its generation.
 	refs       []objectRef
 	generation int64
+}
+
+// put sets an entry of a map that may be nil.
+func put[V any](m *map[string]V, key string, v V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	(*m)[key] = v
+}
+
+// drop takes an entry away, and an empty map with it.
+func drop[V any](m *map[string]V, key string) {
+	delete(*m, key)
+	if len(*m) == 0 {
+		*m = nil
+	}
 }
 
 // running is a work and how to give it up.
@@ -79,13 +96,6 @@ func (a *Agent) record(uid types.UID, namespace, name string) *record {
 		r = &record{
 			uid: uid, namespace: namespace, name: name,
 			attempts: map[string][]*attempt{},
-			works:    map[string]*running{},
-			failures: map[string]failure{},
-			crashes:  map[string]backoff{},
-			images:   map[string]imageView{},
-			pulls:    map[string]*pullRecord{},
-			told:     map[string]int{},
-			probed:   map[string]probing{},
 		}
 		a.records[uid] = r
 	}

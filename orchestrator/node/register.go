@@ -83,7 +83,8 @@ func (a *Agent) keepNode(ctx context.Context) error {
 			return nil
 		case <-lease.C():
 			a.renewLease(ctx)
-			if stale {
+			// Somebody may have deleted the Node object of a node that lives on.
+			if stale || a.unregistered() {
 				stale = !a.describeNode(ctx)
 			}
 		case <-status.C():
@@ -153,6 +154,9 @@ func diskSize(dir string) int64 {
 // writeNode makes the Node object say what the node is, and makes it if it isn't there. It tells whether that went well.
 func (a *Agent) writeNode(ctx context.Context) bool {
 	err := a.updateNode(ctx)
+	if apierrors.IsNotFound(err) && a.Registered {
+		return true // it is being removed
+	}
 	if apierrors.IsNotFound(err) {
 		if _, err = a.nodes.Create(ctx, a.newNode()); err == nil {
 			err = a.updateNode(ctx)
@@ -162,6 +166,11 @@ func (a *Agent) writeNode(ctx context.Context) bool {
 		a.log.Error("node not written, will retry", "error", err)
 	}
 	return err == nil
+}
+
+func (a *Agent) unregistered() bool {
+	_, err := a.nodes.Get("", a.Name)
+	return apierrors.IsNotFound(err)
 }
 
 func (a *Agent) updateNode(ctx context.Context) error {

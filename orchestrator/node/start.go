@@ -227,9 +227,9 @@ func (a *Agent) startAt(ctx context.Context, id string) error {
 func (r *record) started(container string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.failures, container)
-	delete(r.images, container)
-	delete(r.pulls, container)
+	drop(&r.failures, container)
+	drop(&r.images, container)
+	drop(&r.pulls, container)
 }
 
 // endedRun tells whether the engine could not start a container, and won't try again.

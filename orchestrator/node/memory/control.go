@@ -120,5 +120,8 @@ func (r *Runtime) Spec(id string) (docker.ContainerSpec, error) {
 	if err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	return c.spec, nil
+	if c.spec == nil {
+		return docker.ContainerSpec{}, errors.New("this engine does not keep what containers are made from")
+	}
+	return *c.spec, nil
 }

@@ -55,7 +55,7 @@ func (r *Runtime) after(d time.Duration, f func()) {
 }
 
 func (r *Runtime) takeAddress(c *container) error {
-	ip := c.spec.Network.IP
+	ip := c.ip
 	if !ip.IsValid() {
 		return nil
 	}

@@ -30,6 +30,8 @@ type Options struct {
 	Info docker.Info
 	// AnyImage has every image present, as simulated nodes want it.
 	AnyImage bool
+	// Lean has containers forget what they were made from, as simulated nodes want it: Spec does not know then.
+	Lean bool
 	// Prefix is the network's, 10.0.0.0/8 unless set.
 	Prefix netip.Prefix
 }
@@ -57,7 +59,8 @@ type Runtime struct {
 // container is one container.
 type container struct {
 	docker.Container
-	spec      docker.ContainerSpec
+	spec      *docker.ContainerSpec // nil if the engine is lean
+	ip        netip.Addr
 	behaviour Behaviour
 	life      int // counts starts: the end of one life must not end the next
 	dead      chan struct{}
@@ -198,11 +201,7 @@ func (r *Runtime) Create(ctx context.Context, spec docker.ContainerSpec) (string
 		return "", err
 	}
 	defer r.mu.Unlock()
-	labels := maps.Clone(spec.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels["skiff/instance"] = r.o.Instance
+	labels := r.labels(spec.Labels)
 	if c, ok := r.names[spec.Name]; ok {
 		if maps.Equal(c.Labels, labels) {
 			return c.ID, nil
@@ -219,13 +218,29 @@ func (r *Runtime) Create(ctx context.Context, spec docker.ContainerSpec) (string
 		}
 	}
 	r.created++
-	c := &container{spec: spec, behaviour: r.behaviour(spec)}
+	c := &container{ip: spec.Network.IP, behaviour: r.behaviour(spec)}
+	if !r.o.Lean {
+		c.spec = &spec
+	}
 	c.Container = docker.Container{
 		ID: newID(r.created, spec.Name), Name: spec.Name, Image: spec.Image, ImageID: image.ID,
 		Labels: labels, State: docker.Created, CreatedAt: now,
 	}
 	r.containers[c.ID], r.names[c.Name] = c, c
 	return c.ID, nil
+}
+
+// labels adds the instance's to a container's.
+func (r *Runtime) labels(own map[string]string) map[string]string {
+	if r.o.Lean {
+		return own
+	}
+	labels := maps.Clone(own)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels["skiff/instance"] = r.o.Instance
+	return labels
 }
 
 func newID(n int, name string) string {

@@ -1,0 +1,155 @@
+package nodelife
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"skiff/manifests/registry"
+)
+
+// How many objects are written at a time.
+const (
+	nodeWriters = 8
+	podWriters  = 64
+)
+
+// execute carries a plan out: first what keeps the scheduler and everybody else
+// off the silent nodes.
+func (c *Controller) execute(ctx context.Context, p plan) error {
+	return errors.Join(
+		each(p.silent, nodeWriters, func(s silence) error { return c.markUnknown(ctx, s.node) }),
+		each(p.taints, nodeWriters, func(t tainting) error { return c.taint(ctx, t) }),
+		each(p.unready, nodeWriters, func(n *corev1.Node) error { return c.markPods(ctx, n.Name) }),
+	)
+}
+
+func each[T any](all []T, limit int, do func(T) error) error {
+	var group errgroup.Group
+	group.SetLimit(limit)
+	for _, x := range all {
+		group.Go(func() error { return do(x) })
+	}
+	return group.Wait()
+}
+
+var errSpoke = errors.New("the node has been heard from")
+
+// silentConditions are those of which nothing is known once a node is silent.
+var silentConditions = []corev1.NodeConditionType{
+	corev1.NodeReady, corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure,
+}
+
+// markUnknown notes in a node's status that nothing is known of it, unless it has
+// said something since.
+func (c *Controller) markUnknown(ctx context.Context, seen *corev1.Node) error {
+	was := condition(&seen.Status, corev1.NodeReady)
+	_, err := c.nodes.UpdateStatus(ctx, "", seen.Name, func(n *corev1.Node) error {
+		is := condition(&n.Status, corev1.NodeReady)
+		if n.UID != seen.UID || (was == nil) != (is == nil) || was != nil && !was.LastHeartbeatTime.Equal(&is.LastHeartbeatTime) {
+			return errSpoke
+		}
+		setUnknown(n, metav1.NewTime(c.clock.Now()))
+		return nil
+	})
+	switch {
+	case errors.Is(err, errSpoke), apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("marking node %s as unknown: %w", seen.Name, err)
+	}
+	if was != nil && was.Status == corev1.ConditionTrue {
+		c.recorder.Event(seen, corev1.EventTypeNormal, "NodeNotReady", "Node %s status is now: NodeNotReady", seen.Name)
+	}
+	return nil
+}
+
+func setUnknown(n *corev1.Node, now metav1.Time) {
+	for _, kind := range silentConditions {
+		have := condition(&n.Status, kind)
+		switch {
+		case have == nil:
+			n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{
+				Type: kind, Status: corev1.ConditionUnknown,
+				Reason: "NodeStatusNeverUpdated", Message: "Kubelet never posted node status.",
+				LastHeartbeatTime: n.CreationTimestamp, LastTransitionTime: now,
+			})
+		case have.Status != corev1.ConditionUnknown:
+			have.Status, have.LastTransitionTime = corev1.ConditionUnknown, now
+			have.Reason, have.Message = "NodeStatusUnknown", "Kubelet stopped posting node status."
+		}
+	}
+}
+
+// taint changes a node's taints.
+func (c *Controller) taint(ctx context.Context, t tainting) error {
+	_, err := c.nodes.Update(ctx, "", t.node.Name, func(n *corev1.Node) error {
+		if n.UID != t.node.UID {
+			return nil
+		}
+		n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(have corev1.Taint) bool {
+			return slices.ContainsFunc(t.drop, func(d cause) bool { return d.taint.MatchTaint(&have) })
+		})
+		for _, a := range t.add {
+			if has(n.Spec.Taints, a.taint) {
+				continue
+			}
+			added := a.taint
+			now := metav1.NewTime(c.clock.Now())
+			added.TimeAdded = &now
+			n.Spec.Taints = append(n.Spec.Taints, added)
+		}
+		return nil
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("tainting node %s: %w", t.node.Name, err)
+	}
+	return nil
+}
+
+// markPods shows that the pods of a node of which nothing is known are not ready:
+// nobody may send them traffic.
+func (c *Controller) markPods(ctx context.Context, node string) error {
+	return each(c.pods.ByIndex(registry.IndexNode, node), podWriters, func(seen *corev1.Pod) error {
+		if !ready(seen) {
+			return nil
+		}
+		_, err := c.pods.UpdateStatus(ctx, seen.Namespace, seen.Name, func(p *corev1.Pod) error {
+			if p.UID == seen.UID {
+				setUnready(p, metav1.NewTime(c.clock.Now()))
+			}
+			return nil
+		})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("marking pod %s/%s as not ready: %w", seen.Namespace, seen.Name, err)
+		}
+		c.recorder.Event(seen, corev1.EventTypeWarning, "NodeNotReady", "Node is not ready")
+		return nil
+	})
+}
+
+func ready(p *corev1.Pod) bool {
+	for i := range p.Status.Conditions {
+		if p.Status.Conditions[i].Type == corev1.PodReady {
+			return p.Status.Conditions[i].Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func setUnready(p *corev1.Pod, now metav1.Time) {
+	for i := range p.Status.Conditions {
+		if c := &p.Status.Conditions[i]; c.Type == corev1.PodReady && c.Status != corev1.ConditionFalse {
+			c.Status, c.LastTransitionTime = corev1.ConditionFalse, now
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package nodelife
+
+import (
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// pulses is when each node was last heard from, by this process's clock: the
+// times that nodes write are theirs, and those written before a restart say
+// nothing about now.
+type pulses struct {
+	mu    sync.Mutex
+	nodes map[string]*pulse
+}
+
+// pulse is what a node last said, and when that was noticed.
+type pulse struct {
+	uid    types.UID
+	ready  corev1.ConditionStatus // empty while the node has said nothing of it
+	status metav1.Time            // the heartbeat in its status
+	heard  time.Time
+	// renewed is its Lease's. It is kept apart: a Lease may be seen before its
+	// node.
+	renewed metav1.MicroTime
+}
+
+func newPulses() *pulses { return &pulses{nodes: map[string]*pulse{}} }
+
+func (p *pulses) of(name string) *pulse {
+	if p.nodes[name] == nil {
+		p.nodes[name] = &pulse{}
+	}
+	return p.nodes[name]
+}
+
+// node takes in a node's status. A new node counts as heard from when it is
+// first seen. That its conditions became Unknown is no word of the node's.
+func (p *pulses) node(n *corev1.Node, now time.Time) (isNew bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.of(n.Name)
+	var ready corev1.ConditionStatus
+	var heartbeat metav1.Time
+	if c := condition(&n.Status, corev1.NodeReady); c != nil {
+		ready, heartbeat = c.Status, c.LastHeartbeatTime
+	}
+	isNew = at.uid != n.UID
+	spoke := ready != at.ready && ready != corev1.ConditionUnknown || !heartbeat.Equal(&at.status)
+	if isNew || spoke {
+		at.heard = now
+	}
+	at.uid, at.ready, at.status = n.UID, ready, heartbeat
+	return isNew
+}
+
+// lease takes in a node's Lease: renewing it is a heartbeat.
+func (p *pulses) lease(l *coordinationv1.Lease, now time.Time) {
+	if l.Spec.RenewTime == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.of(l.Name)
+	if at.renewed.Before(l.Spec.RenewTime) {
+		at.renewed, at.heard = *l.Spec.RenewTime, now
+	}
+}
+
+func (p *pulses) forget(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.nodes, name)
+}
+
+// all is when each node was last heard from.
+func (p *pulses) all() map[string]time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	heard := make(map[string]time.Time, len(p.nodes))
+	for name, at := range p.nodes {
+		heard[name] = at.heard
+	}
+	return heard
+}
+
+// forgive counts every node as heard from now.
+func (p *pulses) forgive(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, at := range p.nodes {
+		at.heard = now
+	}
+}
+
+func condition(s *corev1.NodeStatus, kind corev1.NodeConditionType) *corev1.NodeCondition {
+	for i := range s.Conditions {
+		if s.Conditions[i].Type == kind {
+			return &s.Conditions[i]
+		}
+	}
+	return nil
+}
