@@ -134,6 +134,16 @@ func makeCache(lines ...string) *cache {
 	return c
 }
 
+// decideOn is the node that a pod gets, or the message that says why it gets none.
+func decideOn(c *cache, pod string) string {
+	node, failure := choose(newPod(makePod(pod)), c, 0)
+	if failure == nil {
+		return node
+	}
+	preempt(c, failure, 0)
+	return failure.Error()
+}
+
 func TestChoose(t *testing.T) {
 	const helpless = " preemption: 0/%[1]d nodes are available: %[1]d Preemption is not helpful for scheduling."
 	for _, c := range []struct {
@@ -190,15 +200,12 @@ func TestChoose(t *testing.T) {
 				" preemption: 0/4 nodes are available: 1 No preemption victims found for incoming pod, 3 Preemption is not helpful for scheduling."},
 		{"never preempts", []string{"node a cordoned"}, "p never-preempts",
 			"0/1 nodes are available: 1 node(s) were unschedulable. preemption: not eligible due to preemptionPolicy=Never."},
-		{"would preempt", []string{"node a cpu=1", "q on=a cpu=1"}, "p cpu=1 priority=10",
-			"0/1 nodes are available: 1 Insufficient cpu. preemption: skiff does not preempt pods yet."},
+		{"preempts", []string{"node a cpu=1", "q on=a cpu=1"}, "p cpu=1 priority=10",
+			"0/1 nodes are available: 1 Insufficient cpu. preemption: found a potential placement for pod on node a, preempting 1 victims"},
 		{"a pod on a node that is not there", []string{"node a", "q on=b"}, "p", "a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, failure := choose(newPod(makePod(c.pod)), makeCache(c.state...), 0)
-			if failure != nil {
-				got = failure.Error()
-			}
+			got := decideOn(makeCache(c.state...), c.pod)
 			if got != c.want {
 				t.Errorf("\n got %s\nwant %s", got, c.want)
 			}
@@ -223,7 +230,7 @@ func TestEquallyGoodNodesTakeTurns(t *testing.T) {
 func TestCacheAddsUp(t *testing.T) {
 	c := makeCache("node a", "q on=a cpu=1 memory=1Gi port=/80", "r on=b cpu=2")
 	q := makePod("q on=a cpu=1 memory=1Gi port=/80")
-	if !c.seen(q) || c.placed["q"].pod.Pod != q {
+	if known, changed := c.seen(q); !known || changed || c.placed["q"].pod.Pod != q {
 		t.Error("the cache does not hold the newest state of a pod")
 	}
 	c.put(newPod(makePod("q cpu=1 memory=1Gi port=/80")), "b", true)
@@ -246,28 +253,5 @@ func TestCacheAddsUp(t *testing.T) {
 	c.removeNode("a")
 	if len(c.nodes)+len(c.list)+len(c.placed) != 0 {
 		t.Errorf("left over: %v %v %v", c.nodes, c.list, c.placed)
-	}
-}
-
-func BenchmarkChoose(b *testing.B) {
-	for _, perNode := range []int{10, 100} {
-		b.Run(fmt.Sprintf("100 nodes x %d pods", perNode), func(b *testing.B) {
-			c := newCache()
-			for i := range 100 {
-				c.setNode(makeNode(fmt.Sprintf("n%d pods=1000 cpu=64 memory=256Gi", i)))
-				for j := range perNode {
-					c.put(newPod(makePod(fmt.Sprintf("p%d-%d cpu=10m memory=10Mi", i, j))), fmt.Sprintf("n%d", i), false)
-				}
-			}
-			p := makePod("p cpu=10m memory=10Mi")
-			turn := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				turn++
-				if _, failure := choose(newPod(p), c, turn); failure != nil {
-					b.Fatal(failure)
-				}
-			}
-		})
 	}
 }
