@@ -222,6 +222,8 @@ func makeLife(p *corev1.Pod, key, value string) {
 		p.Labels[k] = v
 	case "ns":
 		p.Namespace = value
+	case "class":
+		p.Spec.PriorityClassName = value
 	case "set":
 		p.OwnerReferences = []metav1.OwnerReference{{
 			APIVersion: "apps/v1", Kind: "ReplicaSet", Name: value, UID: types.UID(value), Controller: ptr.To(true),
