@@ -20,6 +20,15 @@ const (
 	longPause  = 10 * time.Second
 )
 
+// A pod that waits is tried anew after patience even if nothing has changed, so
+// that what it says of itself is not much older (upstream's
+// podMaxInUnschedulablePodsDuration). Who has waited that long is looked up once
+// in sweepPause.
+const (
+	patience   = 5 * time.Minute
+	sweepPause = time.Minute
+)
+
 // queue holds the pods that have no node: those to try, the most important
 // first and then in the order in which they came; those that rest until a time;
 // and those that wait for something to change. It is guarded by its owner's lock.
@@ -34,6 +43,8 @@ type queue struct {
 	// news is sent to when there may be something to do.
 	news chan struct{}
 	came uint64
+	// swept is when was last looked for those that have waited for long.
+	swept time.Time
 }
 
 // entry is a pod in the queue.
@@ -102,6 +113,7 @@ func (q *queue) drop(name types.NamespacedName) {
 // next is the pod to work on, or, when there is none, when there will be one;
 // zero is not before something changes.
 func (q *queue) next(now time.Time) (*entry, time.Time) {
+	q.sweep(now)
 	for len(q.resting.entries) > 0 && !q.resting.entries[0].due.After(now) {
 		e := q.resting.entries[0]
 		q.leave(e)
@@ -113,10 +125,28 @@ func (q *queue) next(now time.Time) (*entry, time.Time) {
 		e.busy, e.again = true, false
 		return e, time.Time{}
 	}
-	if len(q.resting.entries) > 0 {
-		return nil, q.resting.entries[0].due
+	var due time.Time
+	if len(q.parked) > 0 {
+		due = q.swept.Add(sweepPause)
 	}
-	return nil, time.Time{}
+	if len(q.resting.entries) > 0 && (due.IsZero() || q.resting.entries[0].due.Before(due)) {
+		due = q.resting.entries[0].due
+	}
+	return nil, due
+}
+
+// sweep wakes the pods that have waited for long. Their tries count from anew.
+func (q *queue) sweep(now time.Time) {
+	if now.Sub(q.swept) < sweepPause {
+		return
+	}
+	q.swept = now
+	for e := range q.parked {
+		if !e.busy && now.Sub(e.last) >= patience {
+			e.tries = 0
+			q.wake(e, false, now)
+		}
+	}
 }
 
 // failed notes that a pod that is being worked on fits nowhere.
