@@ -115,15 +115,12 @@ spec:
   - {name: small, emptyDir: {sizeLimit: 1Gi}}
 `, `
 warning: spec.runtimeClassName: skiff has one runtime, the field has no effect
-warning: spec.overhead: skiff has one runtime, the field has no effect
+warning: spec.overhead: skiff has one runtime, the field counts when a node is chosen and has no other effect
 warning: spec.subdomain: skiff has no cluster DNS, other pods can not resolve the name
 warning: spec.setHostnameAsFQDN: skiff has no cluster DNS, the field has no effect
 warning: spec.hostUsers: skiff does not use user namespaces, the field has no effect
 warning: spec.resourceClaims: skiff does not allocate devices, the field has no effect
 warning: spec.automountServiceAccountToken: skiff mounts no service account tokens, the field has no effect
-warning: spec.affinity.podAffinity: skiff does not schedule by it yet, the field has no effect
-warning: spec.affinity.podAntiAffinity: skiff does not schedule by it yet, the field has no effect
-warning: spec.topologySpreadConstraints: skiff does not schedule by it yet, the field has no effect
 warning: spec.securityContext.seLinuxOptions: skiff does not set SELinux labels, the field has no effect
 warning: spec.securityContext.supplementalGroupsPolicy: skiff merges the groups of the image and of the pod, the field has no effect
 warning: spec.securityContext.fsGroupChangePolicy: skiff gives volumes their group when it makes them, the field has no effect

@@ -41,7 +41,7 @@ func warnOfStoredOnly(kind string) []string {
 
 var unhonouredPodFields = []unhonouredField[core.PodSpec]{
 	{"runtimeClassName", func(s *core.PodSpec) bool { return s.RuntimeClassName != nil }, "skiff has one runtime, the field has no effect"},
-	{"overhead", func(s *core.PodSpec) bool { return len(s.Overhead) > 0 }, "skiff has one runtime, the field has no effect"},
+	{"overhead", func(s *core.PodSpec) bool { return len(s.Overhead) > 0 }, "skiff has one runtime, the field counts when a node is chosen and has no other effect"},
 	{"subdomain", func(s *core.PodSpec) bool { return s.Subdomain != "" }, "skiff has no cluster DNS, other pods can not resolve the name"},
 	{"setHostnameAsFQDN", func(s *core.PodSpec) bool { return ptr.Deref(s.SetHostnameAsFQDN, false) }, "skiff has no cluster DNS, the field has no effect"},
 	{"hostUsers", func(s *core.PodSpec) bool { return !ptr.Deref(s.HostUsers, true) }, "skiff does not use user namespaces, the field has no effect"},
@@ -49,9 +49,6 @@ var unhonouredPodFields = []unhonouredField[core.PodSpec]{
 	{"resources", func(s *core.PodSpec) bool { return s.Resources != nil }, "skiff limits containers and not pods, the field has no effect"},
 	{"resourceClaims", func(s *core.PodSpec) bool { return len(s.ResourceClaims) > 0 }, "skiff does not allocate devices, the field has no effect"},
 	{"automountServiceAccountToken", func(s *core.PodSpec) bool { return ptr.Deref(s.AutomountServiceAccountToken, false) }, "skiff mounts no service account tokens, the field has no effect"},
-	{"affinity.podAffinity", func(s *core.PodSpec) bool { return s.Affinity != nil && s.Affinity.PodAffinity != nil }, "skiff does not schedule by it yet, the field has no effect"},
-	{"affinity.podAntiAffinity", func(s *core.PodSpec) bool { return s.Affinity != nil && s.Affinity.PodAntiAffinity != nil }, "skiff does not schedule by it yet, the field has no effect"},
-	{"topologySpreadConstraints", func(s *core.PodSpec) bool { return len(s.TopologySpreadConstraints) > 0 }, "skiff does not schedule by it yet, the field has no effect"},
 	{"evictionResponders", func(s *core.PodSpec) bool { return len(s.EvictionResponders) > 0 }, "skiff asks nobody before an eviction, the field has no effect"},
 	{"schedulingGroup", func(s *core.PodSpec) bool { return s.SchedulingGroup != nil }, "skiff does not schedule pods in groups, the field has no effect"},
 }

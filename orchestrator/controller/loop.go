@@ -53,7 +53,7 @@ type Loop[K comparable] struct {
 // error only when a source could not be followed.
 func (l *Loop[K]) Run(ctx context.Context) error {
 	r := l.runner()
-	defer r.metrics.depth(r.name, r.queue.Len)()
+	defer r.metrics.Depth(r.name, r.queue.Len)()
 	defer r.queue.ShutDown()
 	for _, source := range l.Sources {
 		detach, err := source(ctx, r.queue)
@@ -134,7 +134,7 @@ func (r *runner[K]) look(ctx context.Context, key K) {
 	if err != nil && ctx.Err() != nil {
 		return // the work was cut off, it did not fail
 	}
-	r.metrics.reconciled(r.name, r.clock.Since(start), err)
+	r.metrics.Reconciled(r.name, r.clock.Since(start), err)
 	if err != nil {
 		r.failures.failed(key, err)
 		r.queue.AddRateLimited(key)

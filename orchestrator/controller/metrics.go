@@ -34,7 +34,8 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) reconciled(controller string, took time.Duration, err error) {
+// Reconciled counts a look at a key that took so long.
+func (m *Metrics) Reconciled(controller string, took time.Duration, err error) {
 	if m == nil {
 		return
 	}
@@ -46,9 +47,9 @@ func (m *Metrics) reconciled(controller string, took time.Duration, err error) {
 	m.seconds.WithLabelValues(controller).Observe(took.Seconds())
 }
 
-// depth reports the length of a queue, asked for only when someone looks at the
+// Depth reports the length of a queue, asked for only when someone looks at the
 // metrics, until the function it returns is called.
-func (m *Metrics) depth(controller string, length func() int) (stop func()) {
+func (m *Metrics) Depth(controller string, length func() int) (stop func()) {
 	if m == nil {
 		return func() {}
 	}

@@ -275,7 +275,13 @@ func (a *Agent) nodeStatus(n *corev1.Node, told *[]event) corev1.NodeStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.known {
-		s.Capacity, s.Allocatable = m.limits.DeepCopy(), m.limits.DeepCopy()
+		// Capacity that the agent knows nothing of is somebody else's: extended
+		// resources are advertised in this way.
+		if s.Capacity == nil {
+			s.Capacity = corev1.ResourceList{}
+		}
+		maps.Copy(s.Capacity, m.limits.DeepCopy())
+		s.Allocatable = s.Capacity.DeepCopy()
 		s.NodeInfo = a.nodeInfo(m.info, arch)
 		s.Images = nodeImages(m.images)
 	}

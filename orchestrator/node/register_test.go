@@ -10,6 +10,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"skiff/docker"
 	"skiff/manifests/registry"
@@ -120,6 +121,28 @@ func TestNodeKeepsOthersLabels(t *testing.T) {
 			w.Errorf("node %+v", n)
 		}
 	}, func(o *Options) { o.Labels = map[string]string{"disk": "ssd"} })
+}
+
+// TestNodeKeepsOthersCapacity holds that extended resources, which somebody else
+// advertises, outlast the agent's own reports.
+func TestNodeKeepsOthersCapacity(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.pass(11 * time.Second)
+		_, err := registry.For[*corev1.Node](w.registry).UpdateStatus(w.Context(), "", "here", func(n *corev1.Node) error {
+			n.Status.Capacity["example.com/gpu"] = resource.MustParse("3")
+			n.Status.Capacity["cpu"] = resource.MustParse("7")
+			return nil
+		})
+		if err != nil {
+			w.Fatal(err)
+		}
+		w.pass(6 * time.Minute)
+		s := w.node().Status
+		gpus, cpus := s.Allocatable["example.com/gpu"], s.Allocatable["cpu"]
+		if gpus.Value() != 3 || cpus.Value() == 7 {
+			w.Errorf("allocatable %v, want 3 of example.com/gpu and the agent's own cpu", s.Allocatable)
+		}
+	})
 }
 
 func TestNodeEvents(t *testing.T) {

@@ -1,22 +1,33 @@
 package scheduling
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // cache is what is known of nodes and of the pods on them. It follows the store
-// and is ahead of it in one thing: a pod for which a node was chosen counts as
-// there while its binding is being written. It is guarded by its owner's lock.
+// and is ahead of it in two things: a pod for which a node was chosen counts as
+// there while its binding is being written, and so does the nomination of one
+// that waits for others to make room. It is guarded by its owner's lock.
 type cache struct {
 	nodes map[string]*node
 	// list are the nodes that exist, by name.
-	list   []*node
+	list []*node
+	// zoned: some node says in which zone it is.
+	zoned  bool
 	placed map[types.UID]*place
+	// nominated are the nodes that pods wait for, by the pod.
+	nominated map[types.UID]*node
+	census    census
+	// spaces are the namespaces' labels.
+	spaces  map[string]labels.Set
+	budgets map[types.NamespacedName]*policyv1.PodDisruptionBudget
 }
 
 // place is where a pod is. It is assumed until the store has said so.
@@ -27,27 +38,32 @@ type place struct {
 }
 
 func newCache() *cache {
-	return &cache{nodes: map[string]*node{}, placed: map[types.UID]*place{}}
+	return &cache{
+		nodes: map[string]*node{}, placed: map[types.UID]*place{}, nominated: map[types.UID]*node{},
+		census: newCensus(), spaces: map[string]labels.Set{},
+		budgets: map[types.NamespacedName]*policyv1.PodDisruptionBudget{},
+	}
 }
 
 // setNode takes over a node's state, and tells whether pods that fitted nowhere
 // might fit now.
-func (c *cache) setNode(object *corev1.Node) (helps bool) {
-	n := c.node(object.Name)
+func (c *cache) setNode(object *corev1.Node) (n *node, helps bool) {
+	n = c.node(object.Name)
 	before := n.Node
 	n.set(object)
 	if before == nil {
 		at, _ := slices.BinarySearchFunc(c.list, object.Name, func(n *node, name string) int { return strings.Compare(n.Name, name) })
 		c.list = slices.Insert(c.list, at, n)
 	}
-	return before == nil || matters(before, object)
+	c.zoned = c.zoned || object.Labels[corev1.LabelTopologyZone] != ""
+	return n, before == nil || matters(before, object)
 }
 
 // matters tells whether a change of a node can have let a pod in that it kept
 // out. That it is cordoned, tainted, no longer ready or smaller can not.
 func matters(before, now *corev1.Node) bool {
 	return before.Spec.Unschedulable && !now.Spec.Unschedulable ||
-		!apiequality.Semantic.DeepEqual(before.Labels, now.Labels) ||
+		!maps.Equal(before.Labels, now.Labels) ||
 		untainted(taintsOf(before), taintsOf(now)) ||
 		grown(before.Status.Allocatable, now.Status.Allocatable)
 }
@@ -78,23 +94,23 @@ func (c *cache) removeNode(name string) {
 	}
 	c.list = slices.DeleteFunc(c.list, func(o *node) bool { return o == n })
 	n.Node = nil
-	c.drop(name, n)
+	c.drop(n)
 }
 
 // node is the node of a name, made when it is not known.
 func (c *cache) node(name string) *node {
 	n := c.nodes[name]
 	if n == nil {
-		n = newNode()
+		n = newNode(name)
 		c.nodes[name] = n
 	}
 	return n
 }
 
 // drop forgets a node of which nothing is left.
-func (c *cache) drop(name string, n *node) {
-	if n.Node == nil && len(n.pods) == 0 {
-		delete(c.nodes, name)
+func (c *cache) drop(n *node) {
+	if n.Node == nil && len(n.pods) == 0 && len(n.nominated) == 0 {
+		delete(c.nodes, n.key)
 	}
 }
 
@@ -102,36 +118,87 @@ func (c *cache) drop(name string, n *node) {
 func (c *cache) put(p *pod, on string, assumed bool) {
 	c.take(p.UID)
 	c.placed[p.UID] = &place{node: on, pod: p, assumed: assumed}
-	c.node(on).add(p)
+	c.enter(p, c.node(on))
 }
 
-// take removes a pod from where it is, and tells whether it was anywhere.
-func (c *cache) take(uid types.UID) bool {
+// take removes a pod from where it is, and tells from where; nil is nowhere.
+func (c *cache) take(uid types.UID) *node {
 	at := c.placed[uid]
 	if at == nil {
-		return false
+		return nil
 	}
 	delete(c.placed, uid)
 	n := c.nodes[at.node]
-	n.remove(at.pod)
-	c.drop(at.node, n)
-	return true
+	c.leave(at.pod, n)
+	c.drop(n)
+	return n
 }
 
-// seen takes over a new state of a pod that is counted where it is already. That
-// never changes, nor what it asks for. The old state is let go, so that the cache
-// holds no more objects than the store.
-func (c *cache) seen(p *corev1.Pod) bool {
+// enter counts a pod on a node, and leave does no longer.
+func (c *cache) enter(p *pod, n *node) {
+	n.add(p)
+	c.census.count(p, n, 1)
+}
+
+func (c *cache) leave(p *pod, n *node) {
+	n.remove(p)
+	c.census.count(p, n, -1)
+}
+
+// seen takes over a new state of a pod that is counted where it is already, and
+// tells whether it is, and whether what other pods may ask of it is another. The
+// old state is let go, so that the cache holds no more objects than the store.
+func (c *cache) seen(p *corev1.Pod) (known, changed bool) {
 	at := c.placed[p.UID]
 	if at == nil || at.node != p.Spec.NodeName {
-		return false
+		return false, false
 	}
-	at.pod.Pod, at.assumed = p, false
-	return true
+	at.assumed = false
+	old := at.pod
+	if old.Generation == p.Generation && maps.Equal(old.Labels, p.Labels) && old.group == groupOf(p) &&
+		(old.DeletionTimestamp == nil) == (p.DeletionTimestamp == nil) {
+		old.Pod = p
+		return true, false
+	}
+	c.put(newPod(p), at.node, false)
+	return true, true
 }
 
-// forget takes back an assumption, and tells whether there was one.
-func (c *cache) forget(uid types.UID) bool {
-	at := c.placed[uid]
-	return at != nil && at.assumed && c.take(uid)
+// forget takes back an assumption, and tells of which node; nil is of none.
+func (c *cache) forget(uid types.UID) *node {
+	if at := c.placed[uid]; at == nil || !at.assumed {
+		return nil
+	}
+	return c.take(uid)
+}
+
+// nominate notes for which node a pod waits; none is the empty name. It returns
+// the node for which it waited before, nil for none.
+func (c *cache) nominate(p *pod, name string) *node {
+	before := c.nominated[p.UID]
+	if before != nil {
+		delete(c.nominated, p.UID)
+		delete(before.nominated, p.UID)
+		c.drop(before)
+	}
+	if name != "" {
+		n := c.node(name)
+		c.nominated[p.UID] = n
+		n.nominated[p.UID] = p
+	}
+	return before
+}
+
+// setSpace takes over a namespace's labels, and tells whether they are others.
+// What was counted by them is then counted anew when it is next asked for.
+func (c *cache) setSpace(name string, now labels.Set) bool {
+	before, known := c.spaces[name]
+	if known && maps.Equal(before, now) {
+		return false
+	}
+	c.spaces[name] = now
+	if known {
+		clear(c.census.tallies)
+	}
+	return known
 }

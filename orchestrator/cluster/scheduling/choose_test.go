@@ -2,136 +2,21 @@ package scheduling
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// makeNode makes a node of a line of words: its name, then what is special about
-// it. Without more it is ready, with 4 cores, 8 GiB and room for 110 pods.
-func makeNode(line string) *corev1.Node {
-	words := strings.Fields(line)
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: words[0], Labels: map[string]string{"name": words[0]}}}
-	ready := corev1.ConditionTrue
-	cpu, memory, pods := "4", "8Gi", "110"
-	for _, w := range words[1:] {
-		key, value, _ := strings.Cut(w, "=")
-		switch key {
-		case "cpu":
-			cpu = value
-		case "memory":
-			memory = value
-		case "pods":
-			pods = value
-		case "ready":
-			ready = corev1.ConditionStatus(value)
-		case "cordoned":
-			n.Spec.Unschedulable = true
-		case "taint": // key:effect
-			k, effect, _ := strings.Cut(value, ":")
-			n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: k, Effect: corev1.TaintEffect(effect)})
-		default:
-			n.Labels[key] = value
-		}
+// decideOn is the node that a pod gets, or the message that says why it gets none.
+func decideOn(c *cache, pod string) string {
+	node, failure := choose(newPod(makePod(pod)), c, 0)
+	if failure == nil {
+		return node
 	}
-	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
-	n.Status.Allocatable = corev1.ResourceList{
-		corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
-		corev1.ResourcePods: resource.MustParse(pods),
-	}
-	return n
-}
-
-// makePod makes a pod of a line of words.
-func makePod(line string) *corev1.Pod {
-	words := strings.Fields(line)
-	p := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: words[0], UID: types.UID(words[0])},
-		Spec: corev1.PodSpec{
-			SchedulerName: corev1.DefaultSchedulerName,
-			Containers:    []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{}}}},
-		},
-	}
-	c := &p.Spec.Containers[0]
-	affinity := func() *corev1.NodeAffinity {
-		if p.Spec.Affinity == nil {
-			p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}}
-		}
-		return p.Spec.Affinity.NodeAffinity
-	}
-	in := func(key, values string) corev1.NodeSelectorRequirement {
-		return corev1.NodeSelectorRequirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: strings.Split(values, ",")}
-	}
-	for _, w := range words[1:] {
-		key, value, _ := strings.Cut(w, "=")
-		switch key {
-		case "on":
-			p.Spec.NodeName = value
-		case "cpu", "memory", "example.com/gpu":
-			c.Resources.Requests[corev1.ResourceName(key)] = resource.MustParse(value)
-		case "port": // address/number
-			address, number, _ := strings.Cut(value, "/")
-			port := corev1.ContainerPort{HostIP: address}
-			_, _ = fmt.Sscan(number, &port.HostPort)
-			c.Ports = append(c.Ports, port)
-		case "tolerates":
-			p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{Key: value, Operator: corev1.TolerationOpExists})
-		case "select":
-			k, v, _ := strings.Cut(value, ":")
-			p.Spec.NodeSelector = map[string]string{k: v}
-		case "require", "field": // label:value,value; with several any will do
-			k, v, _ := strings.Cut(value, ":")
-			term := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{in(k, v)}}
-			if key == "field" {
-				term = corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{in(k, v)}}
-			}
-			a := affinity()
-			if a.RequiredDuringSchedulingIgnoredDuringExecution == nil {
-				a.RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{}
-			}
-			s := a.RequiredDuringSchedulingIgnoredDuringExecution
-			s.NodeSelectorTerms = append(s.NodeSelectorTerms, term)
-		case "both": // two values of the node's name at once
-			a, b, _ := strings.Cut(value, ",")
-			affinity().RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchFields: []corev1.NodeSelectorRequirement{in("metadata.name", a), in("metadata.name", b)}}}}
-		case "prefer":
-			k, v, _ := strings.Cut(value, ":")
-			affinity().PreferredDuringSchedulingIgnoredDuringExecution = []corev1.PreferredSchedulingTerm{{
-				Weight: 10, Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{in(k, v)}}}}
-		case "priority":
-			p.Spec.Priority = new(int32)
-			_, _ = fmt.Sscan(value, p.Spec.Priority)
-		case "never-preempts":
-			p.Spec.PreemptionPolicy = ptr.To(corev1.PreemptNever)
-		case "phase":
-			p.Status.Phase = corev1.PodPhase(value)
-		default:
-			panic(w)
-		}
-	}
-	return p
-}
-
-func makeCache(lines ...string) *cache {
-	c := newCache()
-	for _, line := range lines {
-		if object, isNode := strings.CutPrefix(line, "node "); isNode {
-			c.setNode(makeNode(object))
-			continue
-		}
-		p := newPod(makePod(line))
-		c.put(p, p.Spec.NodeName, false)
-	}
-	return c
+	preempt(c, failure, 0)
+	return failure.Error()
 }
 
 func TestChoose(t *testing.T) {
@@ -190,15 +75,12 @@ func TestChoose(t *testing.T) {
 				" preemption: 0/4 nodes are available: 1 No preemption victims found for incoming pod, 3 Preemption is not helpful for scheduling."},
 		{"never preempts", []string{"node a cordoned"}, "p never-preempts",
 			"0/1 nodes are available: 1 node(s) were unschedulable. preemption: not eligible due to preemptionPolicy=Never."},
-		{"would preempt", []string{"node a cpu=1", "q on=a cpu=1"}, "p cpu=1 priority=10",
-			"0/1 nodes are available: 1 Insufficient cpu. preemption: skiff does not preempt pods yet."},
+		{"preempts", []string{"node a cpu=1", "q on=a cpu=1"}, "p cpu=1 priority=10",
+			"0/1 nodes are available: 1 Insufficient cpu. preemption: found a potential placement for pod on node a, preempting 1 victims"},
 		{"a pod on a node that is not there", []string{"node a", "q on=b"}, "p", "a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, failure := choose(newPod(makePod(c.pod)), makeCache(c.state...), 0)
-			if failure != nil {
-				got = failure.Error()
-			}
+			got := decideOn(makeCache(c.state...), c.pod)
 			if got != c.want {
 				t.Errorf("\n got %s\nwant %s", got, c.want)
 			}
@@ -223,7 +105,7 @@ func TestEquallyGoodNodesTakeTurns(t *testing.T) {
 func TestCacheAddsUp(t *testing.T) {
 	c := makeCache("node a", "q on=a cpu=1 memory=1Gi port=/80", "r on=b cpu=2")
 	q := makePod("q on=a cpu=1 memory=1Gi port=/80")
-	if !c.seen(q) || c.placed["q"].pod.Pod != q {
+	if known, changed := c.seen(q); !known || changed || c.placed["q"].pod.Pod != q {
 		t.Error("the cache does not hold the newest state of a pod")
 	}
 	c.put(newPod(makePod("q cpu=1 memory=1Gi port=/80")), "b", true)
@@ -246,28 +128,5 @@ func TestCacheAddsUp(t *testing.T) {
 	c.removeNode("a")
 	if len(c.nodes)+len(c.list)+len(c.placed) != 0 {
 		t.Errorf("left over: %v %v %v", c.nodes, c.list, c.placed)
-	}
-}
-
-func BenchmarkChoose(b *testing.B) {
-	for _, perNode := range []int{10, 100} {
-		b.Run(fmt.Sprintf("100 nodes x %d pods", perNode), func(b *testing.B) {
-			c := newCache()
-			for i := range 100 {
-				c.setNode(makeNode(fmt.Sprintf("n%d pods=1000 cpu=64 memory=256Gi", i)))
-				for j := range perNode {
-					c.put(newPod(makePod(fmt.Sprintf("p%d-%d cpu=10m memory=10Mi", i, j))), fmt.Sprintf("n%d", i), false)
-				}
-			}
-			p := makePod("p cpu=10m memory=10Mi")
-			turn := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				turn++
-				if _, failure := choose(newPod(p), c, turn); failure != nil {
-					b.Fatal(failure)
-				}
-			}
-		})
 	}
 }

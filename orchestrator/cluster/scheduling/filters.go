@@ -12,20 +12,25 @@ import (
 // rejection is why a node can not have a pod.
 type rejection struct {
 	reasons []string
-	// final: the pod would not fit either if all other pods left the node.
+	// final: the pod would not fit either if other pods left the node.
 	final bool
+	// social: it is because of where other pods are, so that what happens on one
+	// node may let the pod in on another.
+	social bool
 }
 
 // filter looks at a pod once and returns a test for nodes, or nil when the pod
 // fits anywhere as far as this filter goes.
-type filter func(p *pod) func(n *node) *rejection
+type filter func(p *pod, c *cache) func(n *node) *rejection
 
 // filters are asked in this order, and the first to reject a node decides, as
 // upstream's do (k8s.io/kubernetes pkg/scheduler/apis/config/v1/default_plugins.go).
 // Their words are upstream's.
-var filters = []filter{unschedulable, taints, affinity, hostPorts, fit}
+var filters = []filter{
+	unschedulable, taints, affinity, hostPorts, fit, spread, neededPods, shunnedPods, shunningPods,
+}
 
-func unschedulable(p *pod) func(*node) *rejection {
+func unschedulable(p *pod, _ *cache) func(*node) *rejection {
 	cordon := corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}
 	if tolerates(p, &cordon) {
 		return nil
@@ -39,24 +44,34 @@ func unschedulable(p *pod) func(*node) *rejection {
 	}
 }
 
-func taints(p *pod) func(*node) *rejection {
+func taints(p *pod, _ *cache) func(*node) *rejection {
 	tainted := &rejection{reasons: []string{"node(s) had untolerated taint(s)"}, final: true}
 	return func(n *node) *rejection {
-		for i := range n.taints {
-			t := &n.taints[i]
-			if t.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(p, t) {
-				return tainted
-			}
+		if !toleratesAll(p, n) {
+			return tainted
 		}
 		return nil
 	}
 }
 
+// toleratesAll tells whether no taint of a node keeps a pod out.
+func toleratesAll(p *pod, n *node) bool {
+	for i := range n.taints {
+		t := &n.taints[i]
+		if t.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(p, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// tolerates leaves the operators Gt and Lt out: upstream has them behind a
+// feature gate that is off (TaintTolerationComparisonOperators, alpha in 1.37).
 func tolerates(p *pod, t *corev1.Taint) bool {
 	return schedulinghelper.TolerationsTolerateTaint(klog.Logger{}, p.Spec.Tolerations, t, false)
 }
 
-func affinity(p *pod) func(*node) *rejection {
+func affinity(p *pod, _ *cache) func(*node) *rejection {
 	if p.Spec.NodeSelector == nil && requiredTerms(p) == nil {
 		return nil
 	}
@@ -79,7 +94,7 @@ func requiredTerms(p *pod) []corev1.NodeSelectorTerm {
 	return a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
 }
 
-func hostPorts(p *pod) func(*node) *rejection {
+func hostPorts(p *pod, _ *cache) func(*node) *rejection {
 	if len(p.ports) == 0 {
 		return nil
 	}
@@ -97,22 +112,24 @@ func hostPorts(p *pod) func(*node) *rejection {
 }
 
 // fit names every resource that a node has too little of.
-func fit(p *pod) func(*node) *rejection {
+func fit(p *pod, _ *cache) func(*node) *rejection {
 	return func(n *node) *rejection {
 		var r rejection
-		short := func(reason string, asked, used, has int64) {
+		short := func(name string, asked, used, has int64) {
 			if asked > 0 && asked > has-used {
-				r.reasons = append(r.reasons, reason)
+				r.reasons = append(r.reasons, "Insufficient "+name)
 				r.final = r.final || asked > has
 			}
 		}
-		short("Too many pods", 1, int64(len(n.pods)), n.maxPods)
+		if int64(len(n.pods)) >= n.maxPods {
+			r.reasons = append(r.reasons, "Too many pods")
+		}
 		if !p.requests.nothing() {
-			short("Insufficient cpu", p.requests.milliCPU, n.requests.milliCPU, n.allocatable.milliCPU)
-			short("Insufficient memory", p.requests.memory, n.requests.memory, n.allocatable.memory)
-			short("Insufficient ephemeral-storage", p.requests.ephemeral, n.requests.ephemeral, n.allocatable.ephemeral)
+			short("cpu", p.requests.milliCPU, n.requests.milliCPU, n.allocatable.milliCPU)
+			short("memory", p.requests.memory, n.requests.memory, n.allocatable.memory)
+			short("ephemeral-storage", p.requests.ephemeral, n.requests.ephemeral, n.allocatable.ephemeral)
 			for name, asked := range p.requests.other {
-				short(fmt.Sprintf("Insufficient %s", name), asked, n.requests.other[name], n.allocatable.other[name])
+				short(fmt.Sprint(name), asked, n.requests.other[name], n.allocatable.other[name])
 			}
 		}
 		if r.reasons == nil {

@@ -10,6 +10,8 @@ import (
 // node is a node with the pods on it and the sum of what they use, kept up to
 // date so that to place a pod costs the same however many there are.
 type node struct {
+	// key is the node's name.
+	key string
 	// Node is nil while only pods are known that say they are on it.
 	*corev1.Node
 	// taints are the node's own and those that its state implies.
@@ -20,10 +22,16 @@ type node struct {
 	pods            map[types.UID]*pod
 	requests, usage resources
 	ports           map[port]int
+	// groups is how many pods of a controller are here and not about to go.
+	groups map[types.UID]int
+	// nominated are the pods for which others make room here.
+	nominated map[types.UID]*pod
 }
 
-func newNode() *node {
-	return &node{pods: map[types.UID]*pod{}, ports: map[port]int{}}
+func newNode(name string) *node {
+	return &node{
+		key: name, pods: map[types.UID]*pod{}, ports: map[port]int{}, groups: map[types.UID]int{}, nominated: map[types.UID]*pod{},
+	}
 }
 
 // set takes over a new state of the node's object.
@@ -53,6 +61,35 @@ func (n *node) account(p *pod, sign int64) {
 			delete(n.ports, port)
 		}
 	}
+	if p.group != "" && p.DeletionTimestamp == nil {
+		n.groups[p.group] += int(sign)
+		if n.groups[p.group] == 0 {
+			delete(n.groups, p.group)
+		}
+	}
+}
+
+// outranked are the pods here of a lower priority than one that wants in.
+func (n *node) outranked(p *pod) []*pod {
+	var lesser []*pod
+	for _, other := range n.pods {
+		if other.priority < p.priority {
+			lesser = append(lesser, other)
+		}
+	}
+	return lesser
+}
+
+// rivals are the other pods nominated for this node that a pod has to leave room
+// for.
+func (n *node) rivals(p *pod) []*pod {
+	var rivals []*pod
+	for _, other := range n.nominated {
+		if other.UID != p.UID && other.priority >= p.priority {
+			rivals = append(rivals, other)
+		}
+	}
+	return rivals
 }
 
 // taintsOf adds to a node's taints the one that upstream's node controller gives

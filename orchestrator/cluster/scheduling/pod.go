@@ -2,6 +2,9 @@ package scheduling
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	schedulinghelper "k8s.io/component-helpers/scheduling/corev1"
 
 	"skiff/orchestrator/workload"
 )
@@ -9,12 +12,34 @@ import (
 // pod is a pod with what is computed of it once.
 type pod struct {
 	*corev1.Pod
+	priority        int32
 	requests, usage resources
 	ports           []port
+	// group is the controller among whose pods it is spread unless it says how.
+	group types.UID
+	// ties are nil for a pod that says nothing of other pods.
+	ties *ties
 }
 
 func newPod(p *corev1.Pod) *pod {
-	return &pod{Pod: p, requests: requestsOf(p), usage: usageOf(p), ports: portsOf(p)}
+	return &pod{
+		Pod: p, priority: schedulinghelper.PodPriority(p), requests: requestsOf(p), usage: usageOf(p),
+		ports: portsOf(p), group: groupOf(p), ties: tiesOf(p),
+	}
+}
+
+// groupOf is the controller of a pod, if it is of a kind whose pods upstream
+// spreads (k8s.io/kubernetes pkg/scheduler/framework/plugins/helper/spread.go).
+func groupOf(p *corev1.Pod) types.UID {
+	owner := metav1.GetControllerOfNoCopy(p)
+	if owner == nil {
+		return ""
+	}
+	switch owner.Kind {
+	case "ReplicationController", "ReplicaSet", "StatefulSet":
+		return owner.UID
+	}
+	return ""
 }
 
 // pending tells whether a pod is ours to find a node for.
@@ -37,23 +62,23 @@ type port struct {
 
 func portsOf(p *corev1.Pod) []port {
 	var ports []port
-	add := func(containers []corev1.Container) {
-		for i := range containers {
-			for _, c := range containers[i].Ports {
-				if c.HostPort > 0 {
-					ports = append(ports, newPort(c))
-				}
+	add := func(c *corev1.Container) {
+		for _, wanted := range c.Ports {
+			if wanted.HostPort > 0 {
+				ports = append(ports, newPort(wanted))
 			}
 		}
 	}
 	// An init container that goes on running keeps its ports.
 	for i := range p.Spec.InitContainers {
-		c := p.Spec.InitContainers[i]
+		c := &p.Spec.InitContainers[i]
 		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			add([]corev1.Container{c})
+			add(c)
 		}
 	}
-	add(p.Spec.Containers)
+	for i := range p.Spec.Containers {
+		add(&p.Spec.Containers[i])
+	}
 	return ports
 }
 

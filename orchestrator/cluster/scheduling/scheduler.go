@@ -1,7 +1,11 @@
 // Package scheduling finds a node for each pod that has none: filters rule nodes
-// out, scores choose among the rest. Filters and scores are lists of functions
-// over a cache of nodes and of what their pods use; a further rule is a further
-// function.
+// out, scores choose among the rest, and where no node is left, preemption makes
+// room. Filters and scores are lists of functions over a cache of nodes and of
+// what their pods use; a further rule is a further function.
+//
+// One goroutine decides, the most important pod first, on the cache alone; what
+// it decided counts at once. Others write it down, many at a time, because the
+// store commits together what waits together.
 package scheduling
 
 import (
@@ -11,30 +15,24 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/clock"
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
-	"skiff/store"
 )
 
 // Component is the source of the scheduler's events.
 const Component = "default-scheduler"
 
-// maxMessage is how long an event's message may be.
-const maxMessage = 1024
-
-// Pods reads pods and writes their status; a registry.Client is one.
+// Pods reads and deletes pods and writes their status; a registry.Client is one.
 type Pods interface {
 	Get(namespace, name string) (*corev1.Pod, error)
 	UpdateStatus(ctx context.Context, namespace, name string, change func(*corev1.Pod) error) (*corev1.Pod, error)
+	Delete(ctx context.Context, namespace, name string, o metav1.DeleteOptions) error
 }
 
 // Binder assigns a pod to a node; registry.Pods is one.
@@ -53,11 +51,13 @@ type Options struct {
 	Binder   Binder
 	Recorder Recorder
 	Feeds    *controller.Feeds
-	// Workers is how many bindings are written at a time; nodes are chosen one
-	// pod after the other.
+	// Workers is how many decisions are written at a time, 1 unless set; nodes are
+	// chosen for one pod after the other.
 	Workers int
 	Clock   clock.WithTicker
-	Logger  *slog.Logger
+	// Logger discards unless set.
+	Logger *slog.Logger
+	// Metrics may be nil.
 	Metrics *controller.Metrics
 }
 
@@ -65,11 +65,10 @@ type Options struct {
 type Scheduler struct {
 	options Options
 
-	mu      sync.Mutex
-	cache   *cache
-	waiting waiting
-	turn    int
-	queue   queue // nil until Run follows the first feed
+	mu    sync.Mutex
+	cache *cache
+	queue *queue
+	turn  int
 }
 
 // New returns a scheduler.
@@ -77,171 +76,89 @@ func New(o Options) *Scheduler {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return &Scheduler{options: o, cache: newCache(), waiting: waiting{}}
-}
-
-// Run schedules until ctx ends.
-func (s *Scheduler) Run(ctx context.Context) error {
-	loop := controller.Loop[types.NamespacedName]{
-		Name: "scheduler", Workers: s.options.Workers, Reconcile: s.reconcile,
-		// Nodes first, so that a pod is not tried before there is one.
-		Sources: []controller.Source[types.NamespacedName]{
-			s.follow("nodes", s.nodeChanged), s.follow("pods", s.podChanged),
-		},
-		Clock: s.options.Clock, Logger: s.options.Logger, Metrics: s.options.Metrics,
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return loop.Run(ctx)
+	return &Scheduler{options: o, cache: newCache(), queue: newQueue()}
 }
 
-type queue = controller.Queue[types.NamespacedName]
-
-// follow brings a feed's changes to the cache, in order.
-func (s *Scheduler) follow(resource string, changed func(store.Event)) controller.Source[types.NamespacedName] {
-	return func(ctx context.Context, q queue) (func(), error) {
-		return s.options.Feeds.Of(resource).Subscribe(ctx, func(e store.Event) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.queue = q
-			changed(e)
+// Run schedules until ctx ends. It returns an error only when the store could
+// not be followed.
+func (s *Scheduler) Run(ctx context.Context) error {
+	detach, err := s.follow(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("scheduler: %w", err)
+	}
+	defer detach()
+	defer s.options.Metrics.Depth("scheduler", s.depth)()
+	decisions := make(chan *decision)
+	var group errgroup.Group
+	for range max(s.options.Workers, 1) {
+		group.Go(func() error {
+			for d := range decisions {
+				s.carryOut(ctx, d)
+			}
+			return nil
 		})
 	}
-}
-
-func (s *Scheduler) nodeChanged(e store.Event) {
-	object := e.Object.(*corev1.Node)
-	if e.Type == watch.Deleted {
-		s.cache.removeNode(object.Name)
-		return
-	}
-	if s.cache.setNode(object) {
-		s.wake(nodeChanged)
-	}
-}
-
-func (s *Scheduler) podChanged(e store.Event) {
-	p := e.Object.(*corev1.Pod)
-	name := controller.NameOf(p)
-	if e.Type != watch.Deleted && occupies(p) {
-		if !s.cache.seen(p) {
-			s.cache.put(newPod(p), p.Spec.NodeName, false)
-		}
-		delete(s.waiting, name)
-		return
-	}
-	if s.cache.placed[p.UID] != nil && (e.Type == watch.Deleted || p.Spec.NodeName != "") && s.cache.take(p.UID) {
-		s.wake(podLeft)
-	}
-	before, _ := e.Previous.(*corev1.Pod)
-	switch {
-	case e.Type == watch.Deleted || !pending(p):
-		delete(s.waiting, name)
-	case before == nil || !pending(before) || !apiequality.Semantic.DeepEqual(before.Spec, p.Spec):
-		s.queue.Add(name)
-	}
-}
-
-func (s *Scheduler) wake(c change) {
-	s.waiting.wake(c, s.options.Clock.Now(), s.queue.AddAfter)
-}
-
-// reconcile tries to find a node for one pod.
-func (s *Scheduler) reconcile(ctx context.Context, name types.NamespacedName) (time.Duration, error) {
-	p, err := s.options.Pods.Get(name.Namespace, name.Name)
-	if apierrors.IsNotFound(err) || err == nil && !pending(p) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("reading pod %s: %w", name, err)
-	}
-	node, cause := s.assign(newPod(p))
-	switch {
-	case cause != "":
-		return 0, s.reject(ctx, p, cause)
-	case node != "":
-		return 0, s.bind(ctx, p, node)
-	}
-	return 0, nil
-}
-
-// assign chooses a node and counts the pod as being there, or as waiting. Both
-// are one step, so that nothing that would help slips in between. It returns the
-// node, or why there is none, or neither for a pod that another has bound
-// meanwhile.
-func (s *Scheduler) assign(p *pod) (node, cause string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cache.placed[p.UID] != nil {
-		return "", ""
-	}
-	s.turn++
-	node, failure := choose(p, s.cache, s.turn)
-	if failure != nil {
-		s.waiting.failed(controller.NameOf(p), p.UID, failure.room(), s.options.Clock.Now())
-		return "", failure.Error()
-	}
-	s.cache.put(p, node, true)
-	return node, ""
-}
-
-func (s *Scheduler) bind(ctx context.Context, p *corev1.Pod, node string) error {
-	err := s.options.Binder.Assign(ctx, p.Namespace, &corev1.Binding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID},
-		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
-	}, registry.CreateOptions{})
-	if err != nil {
-		s.forget(p)
-		if current, gone := s.options.Pods.Get(p.Namespace, p.Name); gone != nil || current.UID != p.UID || !pending(current) {
-			return nil // it was deleted or bound meanwhile
-		}
-		return fmt.Errorf("binding pod %s/%s to node %s: %w", p.Namespace, p.Name, node, err)
-	}
-	s.options.Recorder.Event(p, corev1.EventTypeNormal, "Scheduled",
-		"Successfully assigned %s/%s to %s", p.Namespace, p.Name, node)
-	return nil
-}
-
-// forget takes back that the pod was counted on a node: others may fit there now.
-func (s *Scheduler) forget(p *corev1.Pod) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cache.forget(p.UID) {
-		s.wake(podLeft)
-	}
-}
-
-// reject says why a pod fits nowhere. It is tried again when that may change.
-func (s *Scheduler) reject(ctx context.Context, p *corev1.Pod, message string) error {
-	short := message
-	if len(short) > maxMessage {
-		short = short[:maxMessage-4] + " ..."
-	}
-	s.options.Recorder.Event(p, corev1.EventTypeWarning, "FailedScheduling", "%s", short)
-	now := metav1.NewTime(s.options.Clock.Now())
-	_, err := s.options.Pods.UpdateStatus(ctx, p.Namespace, p.Name, func(current *corev1.Pod) error {
-		if current.UID == p.UID && current.Spec.NodeName == "" {
-			setUnscheduled(current, message, now)
-		}
+	group.Go(func() error {
+		defer close(decisions)
+		s.decideAll(ctx, decisions)
 		return nil
 	})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("writing why pod %s/%s is not scheduled: %w", p.Namespace, p.Name, err)
-	}
-	return nil
+	return group.Wait()
 }
 
-func setUnscheduled(p *corev1.Pod, message string, now metav1.Time) {
-	condition := corev1.PodCondition{
-		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable,
-		Message: message, ObservedGeneration: p.Generation, LastTransitionTime: now,
-	}
-	for i := range p.Status.Conditions {
-		if old := &p.Status.Conditions[i]; old.Type == condition.Type {
-			if old.Status == condition.Status {
-				condition.LastTransitionTime = old.LastTransitionTime
+func (s *Scheduler) depth() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue.ready.entries)
+}
+
+// decideAll decides about one pod after the other until ctx ends.
+func (s *Scheduler) decideAll(ctx context.Context, decisions chan<- *decision) {
+	alarm := s.options.Clock.NewTimer(longPause)
+	defer alarm.Stop()
+	for {
+		d, idle := s.decideNext()
+		switch {
+		case d != nil:
+			select {
+			case decisions <- d:
+			case <-ctx.Done():
+				return
 			}
-			*old = condition
-			return
+		case idle != 0:
+			alarm.Reset(idle)
+			select {
+			case <-s.queue.news:
+			case <-alarm.C():
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
-	p.Status.Conditions = append(p.Status.Conditions, condition)
+}
+
+// forever is a time to wait when there is nothing to wait for.
+const forever = 24 * time.Hour
+
+// decideNext decides about the pod whose turn it is. It returns how long there
+// will be nothing to do when there is none, and neither when there is nothing to
+// be done about it.
+func (s *Scheduler) decideNext() (*decision, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.options.Clock.Now()
+	e, due := s.queue.next(now)
+	if e == nil {
+		if due.IsZero() {
+			return nil, forever
+		}
+		return nil, max(due.Sub(now), time.Nanosecond)
+	}
+	return s.decide(e, now), 0
 }

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
-	schedulinghelper "k8s.io/component-helpers/scheduling/corev1"
 )
 
 // unfit is why no node can have a pod.
@@ -18,6 +15,10 @@ type unfit struct {
 	rejected map[*node]*rejection
 	// skipped is why the nodes that are not in rejected were not asked.
 	skipped string
+	// preemption is what came of the thought to take other pods off a node.
+	preemption string
+	// leaving: pods that were preempted for it are about to leave.
+	leaving bool
 }
 
 // Error says it in upstream's words: how many nodes for which reason, and
@@ -27,19 +28,17 @@ func (u *unfit) Error() string {
 	if u.nodes == 0 {
 		return "no nodes available to schedule pods"
 	}
-	text := fmt.Sprintf("0/%d nodes are available:", u.nodes)
+	text := unavailable(u.nodes, u.reasons())
 	if u.pre != "" {
-		text += " " + u.pre + "."
-	} else {
-		text += histogram(u.reasons())
+		text = fmt.Sprintf("0/%d nodes are available: %s.", u.nodes, u.pre)
 	}
-	return text + " preemption: " + u.preemption()
+	return text + " preemption: " + u.preemption
 }
 
-// room tells whether the pod would fit on some node that other pods left.
-func (u *unfit) room() bool {
+// social tells whether where other pods are is why some node can not have it.
+func (u *unfit) social() bool {
 	for _, r := range u.rejected {
-		if !r.final {
+		if r.social {
 			return true
 		}
 	}
@@ -59,50 +58,16 @@ func (u *unfit) reasons() map[string]int {
 	return counts
 }
 
-// preemption says what it would bring to take other pods off their nodes. skiff
-// does not do that yet, and says so where upstream would.
-func (u *unfit) preemption() string {
-	if policy := u.pod.Spec.PreemptionPolicy; policy != nil && *policy == corev1.PreemptNever {
-		return "not eligible due to preemptionPolicy=Never."
-	}
-	counts := map[string]int{}
-	for n, r := range u.rejected {
-		switch {
-		case r.final:
-		case u.outranks(n):
-			return "skiff does not preempt pods yet."
-		default:
-			counts["No preemption victims found for incoming pod"]++
-		}
-	}
-	hopeless := u.nodes
-	for _, n := range counts {
-		hopeless -= n
-	}
-	if hopeless > 0 {
-		counts["Preemption is not helpful for scheduling"] = hopeless
-	}
-	return fmt.Sprintf("0/%d nodes are available:%s", u.nodes, histogram(counts))
-}
-
-// outranks tells whether the pod has a higher priority than one on the node.
-func (u *unfit) outranks(n *node) bool {
-	for _, other := range n.pods {
-		if schedulinghelper.PodPriority(other.Pod) < schedulinghelper.PodPriority(u.pod.Pod) {
-			return true
-		}
-	}
-	return false
-}
-
-func histogram(counts map[string]int) string {
-	var lines []string
-	for reason, count := range counts {
+// unavailable says for how many of some nodes there is which reason.
+func unavailable(nodes int, reasons map[string]int) string {
+	lines := make([]string, 0, len(reasons))
+	for reason, count := range reasons {
 		lines = append(lines, fmt.Sprintf("%d %s", count, reason))
 	}
-	if len(lines) == 0 {
-		return ""
-	}
 	slices.Sort(lines)
-	return " " + strings.Join(lines, ", ") + "."
+	text := fmt.Sprintf("0/%d nodes are available:", nodes)
+	if len(lines) > 0 {
+		text += " " + strings.Join(lines, ", ") + "."
+	}
+	return text
 }
