@@ -29,8 +29,6 @@ var storedOnly = map[string]string{
 	"Service":               "skiff does not route to services yet: the object is stored, and no traffic reaches it",
 	"PersistentVolume":      "skiff does not bind persistent volumes yet: the object is stored, and nothing uses it",
 	"PersistentVolumeClaim": "skiff does not provide persistent volumes yet: the claim is stored, and stays pending",
-	"ResourceQuota":         "skiff does not enforce quotas yet: the object is stored, and nothing is limited by it",
-	"LimitRange":            "skiff does not enforce limit ranges yet: the object is stored, and nothing is limited by it",
 }
 
 // warnOfStoredOnly is the warning of a kind that nothing acts on.

@@ -18,6 +18,7 @@ import (
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/cluster/namespaces"
 	"skiff/orchestrator/cluster/podgc"
+	"skiff/orchestrator/cluster/quota"
 	"skiff/orchestrator/cluster/scheduling"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
@@ -30,6 +31,7 @@ const (
 	replicasWorkers  = 16
 	garbageWorkers   = 32
 	schedulerWorkers = 64
+	quotaWorkers     = 4
 )
 
 // Options are what the controllers need.
@@ -108,6 +110,9 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 		}),
 		namespaces.NewDefaults(spaces),
 		namespaces.NewDeletion(spaces),
+		quota.New(quota.Options{
+			Registry: o.Registry, Feeds: s.feeds, Workers: quotaWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
 		podgc.New(podgc.Options{
 			Registry: o.Registry, Threshold: o.PodThreshold, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
 		}),
