@@ -46,7 +46,9 @@ requests.cpu      0     500m`)
 		w.limited()
 
 		w.run(`patch quota small -p {"spec":{"hard":{"pods":"3","requests.cpu":"1"}}}`, "resourcequota/small patched")
-		w.until(soon, "get rs", "NAME DESIRED CURRENT READY AGE\nkubia 3 3 3 *")
+		// A refused controller waits longer and longer; one of its pods that goes wakes it.
+		w.cli.Do("delete", "pod", w.pods("app=kubia")[0], "--grace-period=1")
+		w.until(2*soon, "get rs", "NAME DESIRED CURRENT READY AGE\nkubia 3 3 3 *")
 		w.run("delete rs kubia --cascade=orphan", `replicaset.apps "kubia" deleted …`)
 		w.cli.Do("delete", "pods", "-l", "app=kubia", "--grace-period=1")
 		w.until(soon, "get quota", "NAME REQUEST LIMIT AGE\nsmall count/configmaps: 1/3, pods: 0/3, requests.cpu: 0/1 *")
