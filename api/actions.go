@@ -47,12 +47,22 @@ func (e *endpoint) reads() []action {
 		connect := perRequest(func() http.HandlerFunc {
 			return handlers.ConnectResource(s, e.scope, nil, p.item, e.scope.Subresource != "")
 		})
-		verbs := map[string]string{http.MethodGet: "get", http.MethodPost: "create"}
+		at := []string{p.item}
+		if _, below, _ := s.NewConnectOptions(); below {
+			at = append(at, p.item+"/{path...}")
+		}
 		for _, method := range s.ConnectMethods() {
-			out = append(out, action{method, verbs[method], []string{p.item}, connect})
+			out = append(out, action{method, connectVerbs()[method], at, connect})
 		}
 	}
 	return out
+}
+
+// connectVerbs are the verbs that discovery names for the methods of a stream or proxy.
+func connectVerbs() map[string]string {
+	return map[string]string{
+		http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete",
+	}
 }
 
 func (e *endpoint) writes() []action {

@@ -2,12 +2,14 @@ package api
 
 import (
 	"net/http"
+	"path"
 	"slices"
 	"sort"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"skiff/api/filters"
 )
@@ -24,19 +26,19 @@ func newRouteTable(errs filters.Errors) *routeTable {
 }
 
 // add serves a method at a path, which may have wildcards as net/http.ServeMux knows them.
-func (t *routeTable) add(method, path string, h http.Handler) {
-	if t.paths[path] == nil {
-		t.paths[path] = map[string]http.Handler{}
+func (t *routeTable) add(method, at string, h http.Handler) {
+	if t.paths[at] == nil {
+		t.paths[at] = map[string]http.Handler{}
 	}
-	t.paths[path][method] = h
+	t.paths[at][method] = h
 }
 
 // plain are the paths without wildcards, sorted.
 func (t *routeTable) plain() []string {
 	var out []string
-	for path := range t.paths {
-		if !strings.Contains(path, "{") {
-			out = append(out, path)
+	for at := range t.paths {
+		if !strings.Contains(at, "{") {
+			out = append(out, at)
 		}
 	}
 	sort.Strings(out)
@@ -44,13 +46,38 @@ func (t *routeTable) plain() []string {
 }
 
 // mux serves the table. Requests that are not in it go through other, which measures them.
-func (t *routeTable) mux(other func(http.Handler) http.Handler) *http.ServeMux {
+func (t *routeTable) mux(other func(http.Handler) http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	for path, methods := range t.paths {
-		mux.Handle(path, t.byMethod(methods, other(t.refuseMethod(methods))))
+	for at, methods := range t.paths {
+		mux.Handle(at, t.byMethod(methods, other(t.refuseMethod(methods))))
 	}
 	mux.Handle("/", other(http.HandlerFunc(t.notFound)))
-	return mux
+	return asWritten(mux)
+}
+
+// asWritten keeps the mux from redirecting a proxied request whose path is not in its shortest form: what follows the
+// name of the subresource is the pod's to understand.
+func asWritten(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info, ok := request.RequestInfoFrom(r.Context())
+		if !ok || info.Subresource != "proxy" || path.Clean(r.URL.Path) == strings.TrimSuffix(r.URL.Path, "/") {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		at := r.Clone(r.Context())
+		at.URL.Path, at.URL.RawPath = proxyRoot(info), ""
+		h, _ := mux.Handler(at)
+		h.ServeHTTP(w, r)
+	})
+}
+
+// proxyRoot is the path above all that a proxied request can be for.
+func proxyRoot(info *request.RequestInfo) string {
+	above := path.Join("/", info.APIPrefix, info.APIGroup, info.APIVersion)
+	if info.Namespace != "" {
+		above = path.Join(above, "namespaces", info.Namespace)
+	}
+	return path.Join(above, info.Resource, info.Name, "proxy") + "/"
 }
 
 func (t *routeTable) byMethod(methods map[string]http.Handler, otherwise http.Handler) http.Handler {

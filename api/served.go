@@ -8,7 +8,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -20,6 +22,7 @@ import (
 	"skiff/api/streams"
 	"skiff/api/table"
 	"skiff/manifests"
+	"skiff/manifests/registry"
 )
 
 // routes installs everything that is served.
@@ -97,15 +100,49 @@ func inOrder(versions []discovery.Version, kinds []*manifests.Kind) []discovery.
 // storage is what serves a kind, by subresource.
 func (s *Server) storage(kind *manifests.Kind) map[string]rest.Storage {
 	stores := storage.For(s.options.Registry, kind, storage.Tables{Columns: table.Columns, Rows: table.Rows, Clock: s.options.Clock})
-	if kind.GroupResource() != (schema.GroupResource{Resource: "pods"}) || s.options.PodStreams == nil {
+	if s.options.PodStreams == nil || kind.GVK.Group != corev1.GroupName {
 		return stores
 	}
 	h := streams.Handlers{Pods: s.options.PodStreams, Lookup: s.pod}
-	stores["log"] = &streams.Log{Handlers: h}
-	stores["exec"] = &streams.Exec{Handlers: h}
-	stores["attach"] = &streams.Attach{Handlers: h}
-	stores["portforward"] = &streams.PortForward{Handlers: h}
+	switch kind.Resource {
+	case "pods":
+		stores["log"] = &streams.Log{Handlers: h}
+		stores["exec"] = &streams.Exec{Handlers: h}
+		stores["attach"] = &streams.Attach{Handlers: h}
+		stores["portforward"] = &streams.PortForward{Handlers: h}
+		stores["proxy"] = &streams.PodProxy{Handlers: h}
+	case "services":
+		stores["proxy"] = &streams.ServiceProxy{Handlers: h, Backends: s.backends()}
+	case "nodes":
+		stores["proxy"] = s.nodeProxy()
+	}
 	return stores
+}
+
+// backends finds the pods behind services.
+func (s *Server) backends() streams.Backends {
+	services := registry.For[*corev1.Service](s.options.Registry)
+	kept := registry.For[*discoveryv1.EndpointSlice](s.options.Registry)
+	pods := registry.For[*corev1.Pod](s.options.Registry)
+	return streams.Backends{
+		Service: func(ctx context.Context, name string) (*corev1.Service, error) {
+			return services.Get(request.NamespaceValue(ctx), name)
+		},
+		Slices: func(ctx context.Context, service string) []*discoveryv1.EndpointSlice {
+			return kept.List(request.NamespaceValue(ctx), labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: service}))
+		},
+		Selected: func(ctx context.Context, with map[string]string) []*corev1.Pod {
+			return pods.List(request.NamespaceValue(ctx), labels.SelectorFromSet(with))
+		},
+	}
+}
+
+func (s *Server) nodeProxy() *streams.NodeProxy {
+	nodes, pods := registry.For[*corev1.Node](s.options.Registry), registry.For[*corev1.Pod](s.options.Registry)
+	return &streams.NodeProxy{
+		Node: func(_ context.Context, name string) error { _, err := nodes.Get("", name); return err },
+		Pods: func(_ context.Context, node string) []*corev1.Pod { return pods.ByIndex(registry.IndexNode, node) },
+	}
 }
 
 // pod returns the pod that a request is for.

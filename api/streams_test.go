@@ -32,9 +32,10 @@ import (
 type fakePods struct {
 	mu      sync.Mutex
 	calls   []string
-	running sync.WaitGroup // commands under way
-	began   chan string    // commands that wait for their end
-	ended   chan string    // what happened to them
+	running sync.WaitGroup   // commands under way
+	began   chan string      // commands that wait for their end
+	ended   chan string      // what happened to them
+	servers map[int32]string // addresses behind the ports of all pods
 }
 
 func newFakePods() *fakePods {

@@ -337,8 +337,7 @@ metadata: {name: a, namespace: d}
 spec: {hard: {cpu: 2, limits.cpu: 1, "requests.memory": 2Gi, "limits.memory": 1Gi, pods: 1}}
 `, `
 warning: ResourceQuota cpu (2) should be less than limits.cpu (1)
-warning: ResourceQuota requests.memory (2Gi) should be less than limits.memory (1Gi)
-warning: skiff does not enforce quotas yet: the object is stored, and nothing is limited by it`},
+warning: ResourceQuota requests.memory (2Gi) should be less than limits.memory (1Gi)`},
 		{"a quota of nothing", `
 apiVersion: v1
 kind: ResourceQuota

@@ -27,7 +27,6 @@ func limitRangeKind() *Kind {
 			validateCreate: func(_ context.Context, l *core.LimitRange) field.ErrorList {
 				return validation.ValidateLimitRange(l)
 			},
-			warnCreate: func(context.Context, *core.LimitRange) []string { return warnOfStoredOnly("LimitRange") },
 			updates: map[string]update[core.LimitRange]{
 				SubresourceNone: {
 					validate: func(_ context.Context, l, _ *core.LimitRange) field.ErrorList {

@@ -24,9 +24,7 @@ func resourceQuotaKind() *Kind {
 			validateCreate: func(_ context.Context, q *core.ResourceQuota) field.ErrorList {
 				return validation.ValidateResourceQuota(q)
 			},
-			warnCreate: func(_ context.Context, q *core.ResourceQuota) []string {
-				return append(warnOfQuota(q), warnOfStoredOnly("ResourceQuota")...)
-			},
+			warnCreate: func(_ context.Context, q *core.ResourceQuota) []string { return warnOfQuota(q) },
 			updates: map[string]update[core.ResourceQuota]{
 				SubresourceNone: {
 					prepare: func(q, old *core.ResourceQuota) { q.Status = old.Status },

@@ -26,9 +26,7 @@ type unhonouredField[T any] struct {
 // storedOnly are the kinds that are stored and served, but that nothing acts on
 // yet.
 var storedOnly = map[string]string{
-	"Service":       "skiff does not route to services yet: the object is stored, and no traffic reaches it",
-	"ResourceQuota": "skiff does not enforce quotas yet: the object is stored, and nothing is limited by it",
-	"LimitRange":    "skiff does not enforce limit ranges yet: the object is stored, and nothing is limited by it",
+	"Service": "skiff does not route to services yet: the object is stored, and no traffic reaches it",
 }
 
 // warnOfStoredOnly is the warning of a kind that nothing acts on.

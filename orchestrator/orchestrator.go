@@ -23,6 +23,7 @@ import (
 	"skiff/orchestrator/cluster/namespaces"
 	"skiff/orchestrator/cluster/nodelife"
 	"skiff/orchestrator/cluster/podgc"
+	"skiff/orchestrator/cluster/quota"
 	"skiff/orchestrator/cluster/scheduling"
 	"skiff/orchestrator/cluster/tainteviction"
 	"skiff/orchestrator/controller"
@@ -48,6 +49,7 @@ const (
 	setWorkers         = 8 // DaemonSets, and as many StatefulSets
 	volumeWorkers      = 4
 	evictionWorkers    = 16
+	quotaWorkers       = 4
 )
 
 // Options are what the controllers need.
@@ -168,6 +170,9 @@ func (s *Orchestrator) makeControllers(o Options, metrics *controller.Metrics) [
 		}),
 		namespaces.NewDefaults(spaces),
 		namespaces.NewDeletion(spaces),
+		quota.New(quota.Options{
+			Registry: o.Registry, Feeds: s.feeds, Workers: quotaWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
+		}),
 		podgc.New(podgc.Options{
 			Registry: o.Registry, Threshold: o.PodThreshold, Clock: o.Clock, Logger: o.Logger, Metrics: metrics,
 		}),

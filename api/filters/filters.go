@@ -85,13 +85,13 @@ func Context(next http.Handler, errs Errors, clk clock.PassiveClock, logger *slo
 	})
 }
 
-// LongRunning tells whether a request goes on until one side ends it: a watch, a log or a stream.
+// LongRunning tells whether a request goes on until one side ends it: a watch, a log, a stream, or what a pod makes of it.
 func LongRunning(info *request.RequestInfo) bool {
 	if info.Verb == "watch" {
 		return true
 	}
 	switch info.Subresource {
-	case "log", "exec", "attach", "portforward":
+	case "log", "exec", "attach", "portforward", "proxy":
 		return info.IsResourceRequest
 	}
 	return false

@@ -5,6 +5,7 @@ package streams
 import (
 	"context"
 	"io"
+	"net"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +22,8 @@ type Pods interface {
 	Attach(ctx context.Context, pod *corev1.Pod, container string, s Streams) error
 	// PortForward connects rw with a TCP port in the pod and returns when either side has closed.
 	PortForward(ctx context.Context, pod *corev1.Pod, port int32, rw io.ReadWriteCloser) error
+	// Dial connects with a TCP port in the pod. ctx bounds the dialling, not the connection.
+	Dial(ctx context.Context, pod *corev1.Pod, port int32) (net.Conn, error)
 }
 
 // Streams connects a process in a container with its caller. A nil stream is not attached.

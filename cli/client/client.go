@@ -150,5 +150,20 @@ func (c *Client) Text(ctx context.Context, path string, params map[string]string
 	for k, v := range params {
 		r.Param(k, v)
 	}
-	return r.Do(ctx).Raw()
+	return text(ctx, r)
+}
+
+// Raw fetches a path with its query as the server has it.
+func (c *Client) Raw(ctx context.Context, uri string) ([]byte, error) {
+	return text(ctx, c.rest.Get().RequestURI(uri))
+}
+
+// text is an answer's body, or the error that the server says it is: Raw alone
+// knows an error's code only.
+func text(ctx context.Context, r *rest.Request) ([]byte, error) {
+	result := r.Do(ctx)
+	if err := result.Error(); err != nil {
+		return nil, err
+	}
+	return result.Raw()
 }

@@ -123,7 +123,7 @@ func (o options) check() error {
 }
 
 func (g *getter) raw(ctx context.Context, path string) error {
-	data, err := g.client.Text(ctx, path, nil)
+	data, err := g.client.Raw(ctx, path)
 	if err != nil {
 		return err
 	}

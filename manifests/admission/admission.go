@@ -5,6 +5,7 @@ package admission
 import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
 
 	"skiff/manifests/registry"
 	"skiff/store"
@@ -26,15 +27,20 @@ type Options struct {
 	// for nodes in these states; nil is DefaultTolerationSeconds.
 	NotReadySeconds    *int64
 	UnreachableSeconds *int64
+	// Clock tells which pods are overdue and not charged to quotas any more; the
+	// real one unless set.
+	Clock clock.PassiveClock
 }
 
 // Chain is every admitter, in upstream's order.
 func Chain(r Reader, o Options) []registry.Admitter {
 	return []registry.Admitter{
 		NamespaceLifecycle{r},
+		LimitRanger{r},
 		ServiceAccount{r},
 		Priority{r},
 		NewDefaultTolerations(o),
+		NewResourceQuota(r, o.Clock),
 	}
 }
 
@@ -72,5 +78,11 @@ var (
 	_ registry.Admitter = ServiceAccount{}
 	_ registry.Admitter = Priority{}
 	_ registry.Admitter = DefaultTolerations{}
-	_ Reader            = (*store.Store)(nil)
+	_ registry.Admitter = ResourceQuota{}
+	_ registry.Admitter = LimitRanger{}
+
+	_ registry.Validator = LimitRanger{}
+	_ registry.Charger   = ResourceQuota{}
+
+	_ Reader = (*store.Store)(nil)
 )

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 
 	"skiff/manifests"
 	"skiff/store"
@@ -34,6 +35,86 @@ type Request struct {
 // client gets as it is.
 type Admitter interface {
 	Admit(ctx context.Context, r Request) error
+}
+
+// Validator is an Admitter that also looks at what the rules have accepted, as
+// it is to be stored. It changes nothing.
+type Validator interface {
+	Validate(ctx context.Context, r Request) error
+}
+
+// Charger is an Admitter that keeps account of what objects use. It is asked
+// last, when nothing else can refuse a write any more.
+type Charger interface {
+	// Charge refuses what there is no room for, and says what else is to be
+	// stored with it.
+	Charge(ctx context.Context, r Request) (Charge, error)
+}
+
+// Charge is what goes with a write.
+type Charge struct {
+	// Changes are committed with the write, all or none. When another writer of
+	// one of them comes first, the charger is asked again.
+	Changes []store.Change
+	// End, unless nil, is called when the write has ended, however it did.
+	End func()
+}
+
+func (r *Resource) validate(ctx context.Context, request Request) error {
+	request.Kind = r.kind
+	for _, validator := range r.registry.validators {
+		if err := validator.Validate(ctx, request); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// charge asks the charger, if there is one. The function it returns is never
+// nil.
+func (r *Resource) charge(ctx context.Context, request Request) ([]store.Change, func(), error) {
+	if r.registry.charger == nil {
+		return nil, nothing, nil
+	}
+	request.Kind = r.kind
+	charge, err := r.registry.charger.Charge(ctx, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	if charge.End == nil {
+		charge.End = nothing
+	}
+	return charge.Changes, charge.End, nil
+}
+
+// commit stores a change with what it is charged for. A dry run is charged for
+// nothing, but must have room.
+func (r *Resource) commit(ctx context.Context, request Request, change store.Change) (store.Object, error) {
+	for {
+		stored, err := r.tryCommit(ctx, request, change)
+		// A create expects nothing to be there: it can be overtaken in what it is
+		// charged for alone. An update is tried again as a whole.
+		overtaken := change.Expect == 0 && raced(err) && !errors.Is(err, store.ErrExists)
+		if !overtaken {
+			return stored, err
+		}
+	}
+}
+
+func (r *Resource) tryCommit(ctx context.Context, request Request, change store.Change) (store.Object, error) {
+	charged, end, err := r.charge(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if request.DryRun {
+		return request.Object, nil
+	}
+	stored, err := r.store().Commit(ctx, append([]store.Change{change}, charged...)...)
+	if err != nil {
+		return nil, err
+	}
+	return stored[0], nil
 }
 
 func (r *Resource) admit(ctx context.Context, request Request) error {

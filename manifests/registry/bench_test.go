@@ -107,3 +107,19 @@ func BenchmarkList1000(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCreatePodCharged creates in a namespace with a quota, which is
+// written along with each pod.
+func BenchmarkCreatePodCharged(b *testing.B) {
+	f := open(b)
+	client := registry.For[*corev1.Pod](f.Registry)
+	f.create(quotaOf("q", "pods", "1000000000"))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		p := pod(fmt.Sprint("p", i))
+		manifests.Scheme().Default(p)
+		if _, err := client.Create(f.ctx, p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -36,12 +36,12 @@ func (r *Resource) Create(ctx context.Context, namespace string, obj store.Objec
 	if obj.GetResourceVersion() != "" {
 		return nil, errVersionOnCreate
 	}
-	end, err := r.beginCreate(ctx, obj, o.Validate)
+	end, err := r.beginCreate(ctx, request, o.Validate)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	return r.insert(ctx, obj, o.DryRun)
+	return r.insert(ctx, request)
 }
 
 // settleNamespace puts the object into the namespace of the request.
@@ -49,9 +49,10 @@ func (r *Resource) settleNamespace(namespace string, obj store.Object) error {
 	return rest.EnsureObjectNamespaceMatchesRequestNamespace(rest.ExpectedNamespaceForScope(namespace, r.kind.Namespaced), obj)
 }
 
-// beginCreate makes of obj what is to be stored. The function it returns is to
-// be called when that is done or has failed.
-func (r *Resource) beginCreate(ctx context.Context, obj store.Object, validate func(context.Context, store.Object) error) (func(), error) {
+// beginCreate makes of the request's object what is to be stored. The function
+// it returns is to be called when that is done or has failed.
+func (r *Resource) beginCreate(ctx context.Context, request Request, validate func(context.Context, store.Object) error) (func(), error) {
+	obj := request.Object
 	untype(obj)
 	obj.SetUID(uuid.NewUUID())
 	obj.SetCreationTimestamp(r.now())
@@ -62,17 +63,24 @@ func (r *Resource) beginCreate(ctx context.Context, obj store.Object, validate f
 	if err != nil {
 		return nil, err
 	}
-	if err := r.accept(ctx, obj, r.kind.Create(ctx, obj)); err != nil {
+	if err := r.checkCreate(ctx, request, validate); err != nil {
 		end()
 		return nil, err
 	}
+	return end, nil
+}
+
+// checkCreate asks everybody who may refuse the object.
+func (r *Resource) checkCreate(ctx context.Context, request Request, validate func(context.Context, store.Object) error) error {
+	if err := r.accept(ctx, request.Object, r.kind.Create(ctx, request.Object)); err != nil {
+		return err
+	}
 	if validate != nil {
-		if err := validate(ctx, obj); err != nil {
-			end()
-			return nil, err
+		if err := validate(ctx, request.Object); err != nil {
+			return err
 		}
 	}
-	return end, nil
+	return r.validate(ctx, request)
 }
 
 // untype clears apiVersion and kind, which a stored object does not carry: its
@@ -103,18 +111,16 @@ func (r *Resource) accept(ctx context.Context, obj store.Object, review manifest
 	return nil
 }
 
-func (r *Resource) insert(ctx context.Context, obj store.Object, dryRun bool) (store.Object, error) {
+func (r *Resource) insert(ctx context.Context, request Request) (store.Object, error) {
+	obj := request.Object
 	key := r.key(obj.GetNamespace(), obj.GetName())
-	if dryRun {
-		if _, exists := r.store().Get(key); exists {
-			return nil, r.alreadyExists(obj)
-		}
-		return obj, nil
+	if _, exists := r.store().Get(key); exists {
+		return nil, r.alreadyExists(obj) // before it is charged, and in a dry run too
 	}
-	stored, err := r.store().Commit(ctx, store.Change{Key: key, Object: obj})
+	stored, err := r.commit(ctx, request, store.Change{Key: key, Object: obj})
 	switch {
 	case err == nil:
-		return stored[0], nil
+		return stored, nil
 	case errors.Is(err, store.ErrExists):
 		return nil, r.alreadyExists(obj)
 	default:

@@ -30,6 +30,10 @@ func raced(err error) bool {
 // failed is the API error for a commit that did not come about for reasons that
 // lie with the store.
 func (r *Resource) failed(doing, namespace, name string, err error) error {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return err // it was refused
+	}
 	if errors.Is(err, store.ErrClosed) {
 		return apierrors.NewServiceUnavailable("skiff is stopping")
 	}

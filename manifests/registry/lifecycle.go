@@ -17,11 +17,18 @@ type lifecycle struct{ lock sync.RWMutex }
 // enter lets an object be made. The function it returns is to be called when it
 // is stored or refused. What stores nothing, or outside of namespaces, need not
 // wait.
+//
+// A resource quota is made alone: what is being made without it is there when it
+// first counts, and whatever comes after is charged.
 func (r *Resource) enter(dryRun bool) (left func()) {
 	if dryRun || !r.kind.Namespaced {
 		return nothing
 	}
 	lock := &r.registry.lifecycle.lock
+	if r.alone {
+		lock.Lock()
+		return lock.Unlock
+	}
 	lock.RLock()
 	return lock.RUnlock
 }

@@ -23,7 +23,8 @@ type Options struct {
 	// Clock tells creation and deletion times and drives bookmarks. The default
 	// is the real clock.
 	Clock clock.WithTicker
-	// Admission is asked, in order, about every create, update and delete.
+	// Admission is asked, in order, about every create, update and delete. Those
+	// that are a Validator are asked again later; one may be a Charger.
 	Admission []Admitter
 	// BookmarkPeriod is the time between a watch's bookmarks, one minute unless
 	// set.

@@ -25,6 +25,9 @@ type Registry struct {
 	resources map[schema.GroupResource]*Resource
 	types     map[reflect.Type]*Resource
 	lifecycle lifecycle
+
+	validators []Validator
+	charger    Charger // nil: nothing is charged
 }
 
 // New returns a registry of the kinds that are served. It panics if the options
@@ -46,6 +49,15 @@ func New(o Options) *Registry {
 		r.resources[resource.gr] = resource
 		r.types[reflect.TypeOf(kind.New())] = resource
 	}
+	for _, admitter := range o.Admission {
+		if validator, ok := admitter.(Validator); ok {
+			r.validators = append(r.validators, validator)
+		}
+		if charger, ok := admitter.(Charger); ok {
+			r.charger = charger
+		}
+	}
+	r.resources[groupResource("resourcequotas")].alone = true
 	r.resources[groupResource("namespaces")].hooks = namespaceHooks()
 	r.resources[groupResource("services")].hooks = newServiceAllocator(o.Store, network).hooks()
 	r.resources[groupResource("persistentvolumes")].hooks = volumeHooks(o.Clock)
@@ -69,6 +81,8 @@ type Resource struct {
 	gr       schema.GroupResource
 	name     string // gr as text, which is how the store names it
 	hooks    hooks
+	// alone says that while an object of this kind is made no other is: see enter.
+	alone bool
 }
 
 // Kind is the kind of the resource's objects.

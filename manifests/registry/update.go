@@ -71,7 +71,7 @@ func (u *updating) try(ctx context.Context) (store.Object, bool, error) {
 	if err := u.checkVersion(obj, old); err != nil {
 		return nil, false, err
 	}
-	stored, err := u.replace(ctx, obj, old)
+	stored, err := u.replace(ctx, request)
 	return stored, false, err
 }
 
@@ -99,19 +99,16 @@ func (u *updating) create(ctx context.Context) (store.Object, bool, error) {
 	if err := r.admit(ctx, request); err != nil {
 		return nil, false, err
 	}
-	end, err := r.beginCreate(ctx, obj, u.options.ValidateCreate)
+	end, err := r.beginCreate(ctx, request, u.options.ValidateCreate)
 	if err != nil {
 		return nil, false, err
 	}
 	defer end()
-	if u.options.DryRun {
-		return obj, true, nil
-	}
-	stored, err := r.store().Commit(ctx, store.Change{Key: r.key(u.namespace, u.name), Object: obj})
+	stored, err := r.commit(ctx, request, store.Change{Key: r.key(u.namespace, u.name), Object: obj})
 	if err != nil {
 		return nil, false, u.failed("creating", err)
 	}
-	return stored[0], true, nil
+	return stored, true, nil
 }
 
 func (u *updating) mayCreate() bool {
@@ -121,9 +118,10 @@ func (u *updating) mayCreate() bool {
 	return u.options.Create || u.resource.kind.CreateOnUpdate
 }
 
-// replace readies obj to take old's place and stores it.
-func (u *updating) replace(ctx context.Context, obj, old store.Object) (store.Object, error) {
-	r := u.resource
+// replace readies the request's object to take the old one's place and stores
+// it.
+func (u *updating) replace(ctx context.Context, request Request) (store.Object, error) {
+	r, obj, old := u.resource, request.Object, request.Old
 	if err := r.settleNamespace(u.namespace, obj); err != nil {
 		return nil, err
 	}
@@ -146,11 +144,14 @@ func (u *updating) replace(ctx context.Context, obj, old store.Object) (store.Ob
 			return nil, err
 		}
 	}
-	return u.store(ctx, obj, old)
+	if err := r.validate(ctx, request); err != nil {
+		return nil, err
+	}
+	return u.store(ctx, request)
 }
 
-func (u *updating) store(ctx context.Context, obj, old store.Object) (store.Object, error) {
-	r := u.resource
+func (u *updating) store(ctx context.Context, request Request) (store.Object, error) {
+	r, obj, old := u.resource, request.Object, request.Old
 	revision, err := revisionOf(old)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
@@ -162,14 +163,11 @@ func (u *updating) store(ctx context.Context, obj, old store.Object) (store.Obje
 	case unchanged(obj, old):
 		return old, nil
 	}
-	if u.options.DryRun {
-		return obj, nil
-	}
-	stored, err := r.store().Commit(ctx, change)
+	stored, err := r.commit(ctx, request, change)
 	if err != nil {
 		return nil, u.failed("updating", err)
 	}
-	return stored[0], nil
+	return stored, nil
 }
 
 // failed leaves the error of a race to be retried.

@@ -64,20 +64,24 @@ func (a *Agent) runningContainer(uid types.UID, container string) (attempt, erro
 
 // PortForward connects rw with a TCP port of the pod and returns when either side has closed, or ctx ends.
 func (a *Agent) PortForward(ctx context.Context, pod *corev1.Pod, port int32, rw io.ReadWriteCloser) error {
-	r := a.known(pod.UID)
-	if r == nil {
-		return fmt.Errorf("pod %s/%s is not on node %s", pod.Namespace, pod.Name, a.Name)
-	}
-	r.mu.Lock()
-	ip := addressText(r.addr)
-	r.mu.Unlock()
-	target := net.JoinHostPort(a.dialHost(pod, ip), strconv.Itoa(int(port)))
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", target)
+	conn, err := a.Dial(ctx, pod, port)
 	if err != nil {
 		return fmt.Errorf("forwarding port %d to pod %s/%s: %w", port, pod.Namespace, pod.Name, err)
 	}
 	return join(ctx, conn.(*net.TCPConn), rw)
+}
+
+// Dial connects with a TCP port of the pod. ctx bounds the dialling alone.
+func (a *Agent) Dial(ctx context.Context, pod *corev1.Pod, port int32) (net.Conn, error) {
+	r := a.known(pod.UID)
+	if r == nil {
+		return nil, fmt.Errorf("pod %s/%s is not on node %s", pod.Namespace, pod.Name, a.Name)
+	}
+	r.mu.Lock()
+	ip := addressText(r.addr)
+	r.mu.Unlock()
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "tcp", net.JoinHostPort(a.dialHost(pod, ip), strconv.Itoa(int(port))))
 }
 
 // join copies both ways until the pod's side has closed; the caller's closing is passed on to it.

@@ -137,14 +137,27 @@ func (d *Deletion) emptyKind(ctx context.Context, kind *manifests.Kind, n *corev
 	options := &metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationBackground)}
 	_, _, err := resource.DeleteCollection(ctx, n.Name, options, registry.ListOptions{}, registry.DeleteOptions{})
 	if err != nil {
-		return content{resource: gvr, err: fmt.Errorf("deleting %s: %w", kind.Resource, err)}
+		return content{resource: gvr, err: failure(kind, n, err)}
 	}
 	var objects []store.Object
 	d.options.Registry.Store().Snapshot(kind.GroupResource().String()).Ascend(n.Name, store.Key{}, func(o store.Object) bool {
 		objects = append(objects, o)
 		return true
 	})
-	return contentOf(gvr, objects, n.DeletionTimestamp.Time, d.clock.Now())
+	c := contentOf(gvr, objects, n.DeletionTimestamp.Time, d.clock.Now())
+	if c.err != nil {
+		c.err = failure(kind, n, c.err)
+	}
+	return c
+}
+
+// failure has upstream's text: of pods, which hold everything else up, it says
+// more.
+func failure(kind *manifests.Kind, n *corev1.Namespace, err error) error {
+	if isPods(kind) {
+		return fmt.Errorf("failed to delete pods for namespace: %s, err: %w", n.Name, err)
+	}
+	return err
 }
 
 // errReplaced ends the update of a namespace that is not the one meant.

@@ -154,7 +154,7 @@ func TestNamespaceThatCanNotBeEmptied(t *testing.T) {
 		time.Sleep(time.Minute) // far beyond the pod's grace
 		b.expect("a pod that does not end", "x", "Terminating",
 			"NamespaceDeletionContentFailure ContentDeletionFailed Failed to delete all resource types, 1 remaining: "+
-				"unexpected items still remain in namespace: x for gvr: /v1, Resource=pods",
+				"failed to delete pods for namespace: x, err: unexpected items still remain in namespace: x for gvr: /v1, Resource=pods",
 			"NamespaceContentRemaining SomeResourcesRemain Some resources are remaining: pods. has 1 resource instances")
 		testbed.Kill[*corev1.Pod](b.Bed, "x", "stuck")
 		b.expect("it ended", "x", "gone")
