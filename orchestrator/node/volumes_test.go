@@ -92,6 +92,16 @@ func TestWriteAtomically(t *testing.T) {
 	if err != nil || len(entries) != 4 { // a, c, ..data and what that leads to
 		t.Errorf("entries %v, %v: something was left behind", entries, err)
 	}
+	// An optional object that is deleted takes all its files with it.
+	if !write(map[string]file{}) {
+		t.Error("the files were not taken away")
+	}
+	if got := tree(t, dir); got != "" {
+		t.Errorf("files are left: %s", got)
+	}
+	if write(map[string]file{}) {
+		t.Error("nothing was written again")
+	}
 }
 
 func TestVolumePayload(t *testing.T) {
