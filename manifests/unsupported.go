@@ -31,6 +31,14 @@ var storedOnly = map[string]string{
 	"PersistentVolumeClaim": "skiff does not provide persistent volumes yet: the claim is stored, and stays pending",
 	"ResourceQuota":         "skiff does not enforce quotas yet: the object is stored, and nothing is limited by it",
 	"LimitRange":            "skiff does not enforce limit ranges yet: the object is stored, and nothing is limited by it",
+	"Ingress":               "skiff has no ingress controller: the object is stored, and no traffic is routed by it",
+	"IngressClass":          "skiff has no ingress controller: the object is stored, and no traffic is routed by it",
+	"RuntimeClass":          "skiff has one runtime: the class's overhead and scheduling are given to its pods, its handler has no effect",
+	"StorageClass":          "skiff does not provide persistent volumes yet: the object is stored, and nothing uses it",
+	"CSIDriver":             "skiff runs no CSI drivers: the object is stored, and nothing uses it",
+	"CSINode":               "skiff runs no CSI drivers: the object is stored, and nothing uses it",
+	"CSIStorageCapacity":    "skiff runs no CSI drivers: the object is stored, and nothing uses it",
+	"VolumeAttachment":      "skiff attaches no volumes: the object is stored, and nothing comes of it",
 }
 
 // warnOfStoredOnly is the warning of a kind that nothing acts on.
@@ -95,9 +103,7 @@ var unhonouredEmptyDirFields = []unhonouredField[core.EmptyDirVolumeSource]{
 	{"medium", func(d *core.EmptyDirVolumeSource) bool {
 		return d.Medium != core.StorageMediumDefault && d.Medium != core.StorageMediumMemory
 	}, "skiff can not make volumes of huge pages, the pod will not start"},
-	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool {
-		return d.SizeLimit != nil && d.Medium == core.StorageMediumDefault
-	}, "skiff does not limit the size of volumes on disk, the field has no effect"},
+	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool { return d.SizeLimit != nil }, "skiff does not limit the size of volumes, the field has no effect"},
 }
 
 var unhonouredProjections = []unhonouredField[core.VolumeProjection]{

@@ -143,7 +143,7 @@ func (d *daemon) makeAgent(build version.Info, metrics prometheus.Registerer) (e
 	d.agent = node.New(node.Options{
 		Name: name, Registry: d.registry, Feeds: d.controllers.Feeds(), Runtime: engine, Addresses: engine, Prober: d.prober,
 		Recorder: d.controllers.Recorder("kubelet", name), Logger: d.log, Metrics: d.controllers.Metrics(),
-		HostIP: hostIP(), Version: build.GitVersion, VolumeDir: d.config.volumes(),
+		HostIP: hostIP(), Version: build.GitVersion, VolumeDir: d.config.volumes(), MemoryDir: memoryDir(sharedMemory, d.engine.Instance(), d.engine.Host()),
 		CrashBackoff: d.config.CrashBackoff, MaxCrashBackoff: d.config.MaxBackoff,
 	})
 	return nil

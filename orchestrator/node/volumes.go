@@ -114,6 +114,12 @@ func (v *volumes) makeEmpty(pod *corev1.Pod, volume *corev1.Volume) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
+	if v.memory != "" {
+		// It may be in a directory that everybody may enter.
+		if err := os.MkdirAll(v.memory, 0o700); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return err
 	}
@@ -132,6 +138,7 @@ func (v *volumes) remove(uid types.UID) error {
 	err := os.RemoveAll(v.podDir(uid))
 	if v.memory != "" {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(v.memory, string(uid))))
+		os.Remove(v.memory) //nolint:errcheck // it stays while another pod has a volume in it, and is made again when one is needed
 	}
 	return err
 }
