@@ -48,6 +48,16 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		endpointSliceKind(),
 		leaseKind(),
 		priorityClassKind(),
+
+		ingressKind(),
+		ingressClassKind(),
+		runtimeClassKind(),
+
+		csiDriverKind(),
+		csiNodeKind(),
+		csiStorageCapacityKind(),
+		storageClassKind(),
+		volumeAttachmentKind(),
 	}
 })
 

@@ -33,6 +33,7 @@ func Chain(r Reader, o Options) []registry.Admitter {
 	return []registry.Admitter{
 		NamespaceLifecycle{r},
 		ServiceAccount{r},
+		RuntimeClass{r},
 		Priority{r},
 		NewDefaultTolerations(o),
 	}
@@ -70,6 +71,7 @@ func nameOf(r registry.Request) string {
 var (
 	_ registry.Admitter = NamespaceLifecycle{}
 	_ registry.Admitter = ServiceAccount{}
+	_ registry.Admitter = RuntimeClass{}
 	_ registry.Admitter = Priority{}
 	_ registry.Admitter = DefaultTolerations{}
 	_ Reader            = (*store.Store)(nil)
