@@ -38,6 +38,7 @@ const (
 var Virtual = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "bindings"},
 	{Group: "authentication.k8s.io", Version: "v1", Resource: "selfsubjectreviews"},
+	{Group: "authorization.k8s.io", Version: "v1", Resource: "localsubjectaccessreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectrulesreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"},

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -115,6 +116,7 @@ type Agent struct {
 	leases     registry.Client[*coordinationv1.Lease]
 	configMaps registry.Client[*corev1.ConfigMap]
 	secrets    registry.Client[*corev1.Secret]
+	services   registry.Client[*corev1.Service]
 
 	volumes     *volumes
 	images      *images
@@ -146,6 +148,7 @@ func New(o Options) *Agent {
 		leases:      registry.For[*coordinationv1.Lease](o.Registry),
 		configMaps:  registry.For[*corev1.ConfigMap](o.Registry),
 		secrets:     registry.For[*corev1.Secret](o.Registry),
+		services:    registry.For[*corev1.Service](o.Registry),
 		crashPolicy: backoffPolicy{first: o.CrashBackoff, max: o.MaxCrashBackoff},
 		pullPolicy:  backoffPolicy{first: o.PullBackoff, max: o.MaxPullBackoff},
 		removals:    make(chan struct{}, o.Removals),
@@ -166,6 +169,11 @@ func (a *Agent) ConfigMap(namespace, name string) (*corev1.ConfigMap, error) {
 // Secret returns a Secret of the store.
 func (a *Agent) Secret(namespace, name string) (*corev1.Secret, error) {
 	return a.secrets.Get(namespace, name)
+}
+
+// Services returns the services of a namespace.
+func (a *Agent) Services(namespace string) []*corev1.Service {
+	return a.services.List(namespace, labels.Everything())
 }
 
 // Run runs the node's pods until ctx ends, and returns when all it started has ended. Containers go on running. An
