@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -19,6 +20,7 @@ import (
 //
 //	<dir>/<pod UID>/volumes/<volume>              emptyDir and what is made from objects
 //	<dir>/<pod UID>/containers/<name>/<attempt>   the termination message
+//	<dir>/<pod UID>/etc-hosts                     /etc/hosts of its containers
 //	<memory>/<pod UID>/<volume>                   emptyDir of medium Memory
 type volumes struct {
 	// dir is empty on nodes without volumes, such as simulated ones.
@@ -214,9 +216,9 @@ func checkHostPath(h *corev1.HostPathVolumeSource) error {
 	return nil
 }
 
-// mounts are a container's volumes and its file for a termination message. Its errors are kubelet's
+// mounts are a container's volumes, its file for a termination message and its /etc/hosts. Its errors are kubelet's
 // CreateContainerConfigError.
-func (v *volumes) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, env map[string]string) ([]docker.Mount, error) {
+func (v *volumes) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, addr netip.Addr, env map[string]string) ([]docker.Mount, error) {
 	if v.dir == "" {
 		return nil, nil
 	}
@@ -231,11 +233,19 @@ func (v *volumes) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, env 
 		}
 		out = append(out, m)
 	}
-	message, err := v.messageMount(pod, c, attempt)
-	if err != nil || message == nil {
-		return out, err
+	for _, make := range []func() (*docker.Mount, error){
+		func() (*docker.Mount, error) { return v.messageMount(pod, c, attempt) },
+		func() (*docker.Mount, error) { return v.hostsMount(pod, c, addr) },
+	} {
+		m, err := make()
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			out = append(out, *m)
+		}
 	}
-	return append(out, *message), nil
+	return out, nil
 }
 
 func (v *volumes) mount(pod *corev1.Pod, m *corev1.VolumeMount, env map[string]string) (docker.Mount, error) {
