@@ -115,6 +115,23 @@ func TestReviews(t *testing.T) {
 	}
 }
 
+// TestEphemeralContainers: the subresource adds containers, and changes nothing else.
+func TestEphemeralContainers(t *testing.T) {
+	h := start(t, options{})
+	ctx := context.Background()
+	client := h.client.CoreV1().Pods("default")
+	p := must[*corev1.Pod](t)(client.Create(ctx, pod("a"), metav1.CreateOptions{}))
+	p.Labels = map[string]string{"new": "label"}
+	p.Spec.Containers[0].Image = "other"
+	p.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Image: "i"}}}
+	must[*corev1.Pod](t)(client.UpdateEphemeralContainers(ctx, "a", p, metav1.UpdateOptions{}))
+	got := must[*corev1.Pod](t)(client.Get(ctx, "a", metav1.GetOptions{}))
+	equal(t, "ephemeral containers", len(got.Spec.EphemeralContainers), 1)
+	equal(t, "image", got.Spec.Containers[0].Image, pod("a").Spec.Containers[0].Image)
+	equal(t, "label", got.Labels["new"], "")
+	equal(t, "generation", got.Generation, int64(2))
+}
+
 func TestActsOnPods(t *testing.T) {
 	h := start(t, options{})
 	ctx := context.Background()

@@ -136,6 +136,17 @@ func unhonoured(path *field.Path, s *core.PodSpec) []string {
 	return warnings
 }
 
+// unhonouredEphemeral warns of the ephemeral containers that an update adds.
+func unhonouredEphemeral(p, old *core.Pod) []string {
+	var warnings []string
+	for i := len(old.Spec.EphemeralContainers); i < len(p.Spec.EphemeralContainers); i++ {
+		added := core.Container(p.Spec.EphemeralContainers[i].EphemeralContainerCommon)
+		at := field.NewPath("spec", "ephemeralContainers").Index(i)
+		warnings = append(warnings, unhonouredContainer(at, &added)...)
+	}
+	return warnings
+}
+
 // localSeccomp says that a profile is a file on the node. The engine has the
 // others.
 func localSeccomp(p *core.SeccompProfile) bool {

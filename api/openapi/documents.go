@@ -55,7 +55,7 @@ func FileName(gv schema.GroupVersion) string {
 // UnservedSubresource tells whether upstream has a subresource that skiff has not.
 func UnservedSubresource(resource, sub string) bool {
 	switch resource + "/" + sub {
-	case "pods/ephemeralcontainers", "pods/resize", "pods/proxy", "services/proxy", "nodes/proxy", "serviceaccounts/token", "csinodes/status":
+	case "pods/resize", "pods/proxy", "services/proxy", "nodes/proxy", "serviceaccounts/token", "csinodes/status":
 		return true
 	}
 	return false
