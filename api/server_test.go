@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -92,10 +93,19 @@ func TestReviews(t *testing.T) {
 		Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: attributes, User: "robot"},
 	}, metav1.CreateOptions{}))
 	equal(t, "other", other.Status.Allowed, true)
+	local := must[*authorizationv1.LocalSubjectAccessReview](t)(h.client.AuthorizationV1().LocalSubjectAccessReviews("default").Create(ctx, &authorizationv1.LocalSubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: "default", Verb: "create", Resource: "pods"}, User: "robot"},
+	}, metav1.CreateOptions{}))
+	equal(t, "local", local.Status.Allowed, true)
 	rules := must[*authorizationv1.SelfSubjectRulesReview](t)(h.client.AuthorizationV1().SelfSubjectRulesReviews().Create(ctx, &authorizationv1.SelfSubjectRulesReview{
 		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: "default"},
 	}, metav1.CreateOptions{}))
 	equal(t, "rules", strings.Join(rules.Status.ResourceRules[0].Verbs, " "), "*")
+
+	_, err := h.client.AuthorizationV1().LocalSubjectAccessReviews("default").Create(ctx, &authorizationv1.LocalSubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: attributes, User: "robot"},
+	}, metav1.CreateOptions{})
+	equal(t, "of another namespace", fmt.Sprint(err), `LocalSubjectAccessReview.authorization.k8s.io "" is invalid: spec.resourceAttributes.namespace: Invalid value: "": must match metadata.namespace`)
 
 	for path, want := range map[string]string{
 		"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": `422 Invalid: SelfSubjectAccessReview.authorization.k8s.io "" is invalid: spec: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified`,
@@ -103,6 +113,23 @@ func TestReviews(t *testing.T) {
 	} {
 		equal(t, path, h.do("POST", path, "{}", asJSON).String(), want)
 	}
+}
+
+// TestEphemeralContainers: the subresource adds containers, and changes nothing else.
+func TestEphemeralContainers(t *testing.T) {
+	h := start(t, options{})
+	ctx := context.Background()
+	client := h.client.CoreV1().Pods("default")
+	p := must[*corev1.Pod](t)(client.Create(ctx, pod("a"), metav1.CreateOptions{}))
+	p.Labels = map[string]string{"new": "label"}
+	p.Spec.Containers[0].Image = "other"
+	p.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Image: "i"}}}
+	must[*corev1.Pod](t)(client.UpdateEphemeralContainers(ctx, "a", p, metav1.UpdateOptions{}))
+	got := must[*corev1.Pod](t)(client.Get(ctx, "a", metav1.GetOptions{}))
+	equal(t, "ephemeral containers", len(got.Spec.EphemeralContainers), 1)
+	equal(t, "image", got.Spec.Containers[0].Image, pod("a").Spec.Containers[0].Image)
+	equal(t, "label", got.Labels["new"], "")
+	equal(t, "generation", got.Generation, int64(2))
 }
 
 func TestActsOnPods(t *testing.T) {

@@ -128,7 +128,7 @@ warning: spec.securityContext.seccompProfile: skiff loads no seccomp profiles fr
 warning: spec.volumes[2].projected.sources[0].serviceAccountToken: skiff issues no service account tokens, the pod will not start
 warning: spec.volumes[3].nfs: skiff can not mount volumes of this kind, the pod will not start
 warning: spec.volumes[4].emptyDir.medium: skiff can not make volumes of huge pages, the pod will not start
-warning: spec.volumes[5].emptyDir.sizeLimit: skiff does not limit the size of volumes on disk, the field has no effect
+warning: spec.volumes[5].emptyDir.sizeLimit: skiff does not limit the size of volumes, the field has no effect
 warning: spec.containers[0].securityContext.seLinuxOptions: skiff does not set SELinux labels, the field has no effect
 warning: spec.containers[0].volumeMounts[1].recursiveReadOnly: skiff can not make submounts read-only, the pod will not start
 warning: spec.containers[0].resources.limits[ephemeral-storage]: skiff limits cpu and memory only, the field has no effect

@@ -24,6 +24,8 @@ const (
 	SubresourceNone     = ""
 	SubresourceStatus   = "status"
 	SubresourceFinalize = "finalize"
+	// SubresourceEphemeral is of pods: the one way to add containers to one that exists.
+	SubresourceEphemeral = "ephemeralcontainers"
 )
 
 // Dependents says what becomes of an object's dependents when it is deleted by

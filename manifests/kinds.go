@@ -49,6 +49,16 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		leaseKind(),
 		podDisruptionBudgetKind(),
 		priorityClassKind(),
+
+		ingressKind(),
+		ingressClassKind(),
+		runtimeClassKind(),
+
+		csiDriverKind(),
+		csiNodeKind(),
+		csiStorageCapacityKind(),
+		storageClassKind(),
+		volumeAttachmentKind(),
 	}
 })
 

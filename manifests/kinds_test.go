@@ -86,6 +86,14 @@ endpointslices discovery.k8s.io/v1 namespaced=true []
 leases coordination.k8s.io/v1 namespaced=true []
 poddisruptionbudgets pdb policy/v1 namespaced=true []
 priorityclasses pc scheduling.k8s.io/v1 namespaced=false []
+ingresses ing networking.k8s.io/v1 namespaced=true []
+ingressclasses networking.k8s.io/v1 namespaced=false []
+runtimeclasses node.k8s.io/v1 namespaced=false []
+csidrivers storage.k8s.io/v1 namespaced=false []
+csinodes storage.k8s.io/v1 namespaced=false []
+csistoragecapacities storage.k8s.io/v1 namespaced=true []
+storageclasses sc storage.k8s.io/v1 namespaced=false []
+volumeattachments storage.k8s.io/v1 namespaced=false []
 `)
 }
 

@@ -36,8 +36,9 @@ func podKind() *Kind {
 				return append(warnings, unhonoured(field.NewPath("spec"), &p.Spec)...)
 			},
 			updates: map[string]update[core.Pod]{
-				SubresourceNone:   podUpdate(),
-				SubresourceStatus: podStatusUpdate(),
+				SubresourceNone:      podUpdate(),
+				SubresourceStatus:    podStatusUpdate(),
+				SubresourceEphemeral: podEphemeralUpdate(),
 			},
 			fields: podFields(),
 			grace:  podGrace,
@@ -85,6 +86,24 @@ func podUpdate() update[core.Pod] {
 		},
 		// No warnings, as upstream: hardly a person updates a pod, and programs do
 		// so all the time.
+	}
+}
+
+// podEphemeralUpdate takes over the ephemeral containers and nothing else.
+func podEphemeralUpdate() update[core.Pod] {
+	return update[core.Pod]{
+		prepare: func(p, old *core.Pod) {
+			ephemeral := p.Spec.EphemeralContainers
+			p.Spec, p.Status = *old.Spec.DeepCopy(), old.Status
+			metav1.ResetObjectMetaForStatus(&p.ObjectMeta, &old.ObjectMeta)
+			p.Spec.EphemeralContainers = ephemeral
+			podutil.DropDisabledPodFields(p, old)
+			bump(&p.Generation, p.Generation, &p.Spec, &old.Spec)
+		},
+		validate: func(_ context.Context, p, old *core.Pod) field.ErrorList {
+			return validation.ValidatePodEphemeralContainersUpdate(p, old, podOptions(p, old))
+		},
+		warn: func(_ context.Context, p, old *core.Pod) []string { return unhonouredEphemeral(p, old) },
 	}
 }
 

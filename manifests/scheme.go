@@ -17,8 +17,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -35,8 +38,11 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/core/v1"
 	_ "k8s.io/kubernetes/pkg/apis/discovery/v1"
 	_ "k8s.io/kubernetes/pkg/apis/events/v1"
+	_ "k8s.io/kubernetes/pkg/apis/networking/v1"
+	_ "k8s.io/kubernetes/pkg/apis/node/v1"
 	_ "k8s.io/kubernetes/pkg/apis/policy/v1"
 	_ "k8s.io/kubernetes/pkg/apis/scheduling/v1"
+	_ "k8s.io/kubernetes/pkg/apis/storage/v1"
 )
 
 // Scheme knows every type, its defaults, conversions and field labels. It is
@@ -88,6 +94,9 @@ func apiGroups() []apiGroup {
 		{stored: discoveryv1.SchemeGroupVersion, add: adders{discoveryv1.AddToScheme}},
 		{stored: coordinationv1.SchemeGroupVersion, add: adders{coordinationv1.AddToScheme}},
 		{stored: schedulingv1.SchemeGroupVersion, add: adders{schedulingv1.AddToScheme}},
+		{stored: networkingv1.SchemeGroupVersion, add: adders{networkingv1.AddToScheme}},
+		{stored: nodev1.SchemeGroupVersion, add: adders{nodev1.AddToScheme}},
+		{stored: storagev1.SchemeGroupVersion, add: adders{storagev1.AddToScheme}},
 	}
 }
 

@@ -26,7 +26,15 @@ type unhonouredField[T any] struct {
 // storedOnly are the kinds that are stored and served, but that nothing acts on
 // yet.
 var storedOnly = map[string]string{
-	"Service": "skiff does not route to services yet: the object is stored, and no traffic reaches it",
+	"Service":            "skiff does not route to services yet: the object is stored, and no traffic reaches it",
+	"Ingress":            "skiff has no ingress controller: the object is stored, and no traffic is routed by it",
+	"IngressClass":       "skiff has no ingress controller: the object is stored, and no traffic is routed by it",
+	"RuntimeClass":       "skiff has one runtime: the class's overhead and scheduling are given to its pods, its handler has no effect",
+	"StorageClass":       "skiff keeps all volumes on the engine: the object is stored, and its provisioner and parameters have no effect",
+	"CSIDriver":          "skiff runs no CSI drivers: the object is stored, and nothing uses it",
+	"CSINode":            "skiff runs no CSI drivers: the object is stored, and nothing uses it",
+	"CSIStorageCapacity": "skiff runs no CSI drivers: the object is stored, and nothing uses it",
+	"VolumeAttachment":   "skiff attaches no volumes: the object is stored, and nothing comes of it",
 }
 
 // warnOfStoredOnly is the warning of a kind that nothing acts on.
@@ -87,9 +95,7 @@ var unhonouredEmptyDirFields = []unhonouredField[core.EmptyDirVolumeSource]{
 	{"medium", func(d *core.EmptyDirVolumeSource) bool {
 		return d.Medium != core.StorageMediumDefault && d.Medium != core.StorageMediumMemory
 	}, "skiff can not make volumes of huge pages, the pod will not start"},
-	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool {
-		return d.SizeLimit != nil && d.Medium == core.StorageMediumDefault
-	}, "skiff does not limit the size of volumes on disk, the field has no effect"},
+	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool { return d.SizeLimit != nil }, "skiff does not limit the size of volumes, the field has no effect"},
 }
 
 var unhonouredProjections = []unhonouredField[core.VolumeProjection]{
@@ -118,6 +124,17 @@ func unhonoured(path *field.Path, s *core.PodSpec) []string {
 	}
 	for i := range s.Containers {
 		warnings = append(warnings, unhonouredContainer(path.Child("containers").Index(i), &s.Containers[i])...)
+	}
+	return warnings
+}
+
+// unhonouredEphemeral warns of the ephemeral containers that an update adds.
+func unhonouredEphemeral(p, old *core.Pod) []string {
+	var warnings []string
+	for i := len(old.Spec.EphemeralContainers); i < len(p.Spec.EphemeralContainers); i++ {
+		added := core.Container(p.Spec.EphemeralContainers[i].EphemeralContainerCommon)
+		at := field.NewPath("spec", "ephemeralContainers").Index(i)
+		warnings = append(warnings, unhonouredContainer(at, &added)...)
 	}
 	return warnings
 }

@@ -35,6 +35,28 @@ metadata: {name: a, namespace: d}
 spec: {containers: [{name: a, image: j}], }
 
 `, ``},
+		{"an ephemeral container is added", "ephemeralcontainers", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {containers: [{name: a, image: i}]}
+`, `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {containers: [{name: a, image: j}], ephemeralContainers: [{name: debug, image: i, terminationMessagePolicy: File, imagePullPolicy: Always}]}
+`, ``},
+		{"an ephemeral container with a port", "ephemeralcontainers", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {containers: [{name: a, image: i}]}
+`, `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {containers: [{name: a, image: i}], ephemeralContainers: [{name: debug, image: i, ports: [{containerPort: 80}]}]}
+`, `spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container`},
 		{"a pod's grace period", "", `
 apiVersion: v1
 kind: Pod

@@ -38,6 +38,7 @@ const (
 var Virtual = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "bindings"},
 	{Group: "authentication.k8s.io", Version: "v1", Resource: "selfsubjectreviews"},
+	{Group: "authorization.k8s.io", Version: "v1", Resource: "localsubjectaccessreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectrulesreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"},
@@ -54,7 +55,7 @@ func FileName(gv schema.GroupVersion) string {
 // UnservedSubresource tells whether upstream has a subresource that skiff has not.
 func UnservedSubresource(resource, sub string) bool {
 	switch resource + "/" + sub {
-	case "pods/ephemeralcontainers", "pods/resize", "serviceaccounts/token":
+	case "pods/resize", "serviceaccounts/token", "csinodes/status":
 		return true
 	}
 	return false

@@ -26,6 +26,8 @@ type Storage struct {
 	Resource schema.GroupVersionResource
 	Kind     string
 	singular string
+	// namespaced says that it is created in a namespace.
+	namespaced bool
 
 	empty  func() runtime.Object
 	answer func(who user.Info, asked runtime.Object) (runtime.Object, error)
@@ -51,7 +53,7 @@ func Scheme() (*runtime.Scheme, error) {
 	}
 	s.AddKnownTypes(internal(authenticationv1.GroupName), &authenticationv1.SelfSubjectReview{})
 	s.AddKnownTypes(internal(authorizationv1.GroupName), &authorizationv1.SelfSubjectAccessReview{},
-		&authorizationv1.SelfSubjectRulesReview{}, &authorizationv1.SubjectAccessReview{})
+		&authorizationv1.SelfSubjectRulesReview{}, &authorizationv1.SubjectAccessReview{}, &authorizationv1.LocalSubjectAccessReview{})
 	return s, nil
 }
 
@@ -81,6 +83,12 @@ func All(clk clock.PassiveClock) []*Storage {
 			empty:  func() runtime.Object { return &authorizationv1.SubjectAccessReview{} },
 			answer: access,
 		},
+		{
+			Resource: authorization.WithResource("localsubjectaccessreviews"), Kind: "LocalSubjectAccessReview", singular: "localsubjectaccessreview",
+			namespaced: true,
+			empty:      func() runtime.Object { return &authorizationv1.LocalSubjectAccessReview{} },
+			answer:     localAccess,
+		},
 	}
 }
 
@@ -91,7 +99,7 @@ func (s *Storage) New() runtime.Object { return s.empty() }
 func (s *Storage) Destroy() {}
 
 // NamespaceScoped implements rest.Scoper.
-func (s *Storage) NamespaceScoped() bool { return false }
+func (s *Storage) NamespaceScoped() bool { return s.namespaced }
 
 // GetSingularName implements rest.SingularNameProvider.
 func (s *Storage) GetSingularName() string { return s.singular }
@@ -139,16 +147,38 @@ func selfAccess(_ user.Info, asked runtime.Object) (runtime.Object, error) {
 
 func access(_ user.Info, asked runtime.Object) (runtime.Object, error) {
 	review := asked.(*authorizationv1.SubjectAccessReview)
-	spec := field.NewPath("spec")
-	errs := oneKind(spec, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
-	if review.Spec.User == "" && len(review.Spec.Groups) == 0 {
-		errs = append(errs, field.Invalid(spec.Child("user"), review.Spec.User, "at least one of user or group must be specified"))
-	}
-	if len(errs) > 0 {
+	if errs := checkAccess(&review.Spec); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(authorizationv1.SchemeGroupVersion.WithKind("SubjectAccessReview").GroupKind(), "", errs)
 	}
 	review.Status = allowed()
 	return review, nil
+}
+
+// localAccess is access within a namespace: the one that the review is created in.
+func localAccess(_ user.Info, asked runtime.Object) (runtime.Object, error) {
+	review := asked.(*authorizationv1.LocalSubjectAccessReview)
+	errs := checkAccess(&review.Spec)
+	spec := field.NewPath("spec")
+	if of := review.Spec.ResourceAttributes; of != nil && of.Namespace != review.Namespace {
+		errs = append(errs, field.Invalid(spec.Child("resourceAttributes", "namespace"), of.Namespace, "must match metadata.namespace"))
+	}
+	if review.Spec.NonResourceAttributes != nil {
+		errs = append(errs, field.Invalid(spec.Child("nonResourceAttributes"), review.Spec.NonResourceAttributes, "disallowed on this kind of request"))
+	}
+	if len(errs) > 0 {
+		return nil, apierrors.NewInvalid(authorizationv1.SchemeGroupVersion.WithKind("LocalSubjectAccessReview").GroupKind(), "", errs)
+	}
+	review.Status = allowed()
+	return review, nil
+}
+
+func checkAccess(s *authorizationv1.SubjectAccessReviewSpec) field.ErrorList {
+	spec := field.NewPath("spec")
+	errs := oneKind(spec, s.ResourceAttributes, s.NonResourceAttributes)
+	if s.User == "" && len(s.Groups) == 0 {
+		errs = append(errs, field.Invalid(spec.Child("user"), s.User, "at least one of user or group must be specified"))
+	}
+	return errs
 }
 
 // oneKind checks that an access review asks about a resource or about a path, as upstream's does

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
 
+	"skiff/manifests"
 	"skiff/manifests/registry"
 )
 
@@ -21,6 +22,10 @@ type Binding struct{ pods registry.Pods }
 
 // Bindings serves the older resource that does the same.
 type Bindings struct{ one *Binding }
+
+// EphemeralContainers serves the ephemeralcontainers subresource of pods, by which kubectl debug adds containers: reads give the
+// whole pod, writes change its ephemeral containers alone.
+type EphemeralContainers struct{ main *Resource }
 
 // Eviction serves the eviction subresource of pods, by which one is deleted politely.
 type Eviction struct {
@@ -33,6 +38,7 @@ var (
 	_ rest.Creater                        = (*Bindings)(nil)
 	_ rest.Scoper                         = (*Bindings)(nil)
 	_ rest.SingularNameProvider           = (*Bindings)(nil)
+	_ rest.Patcher                        = (*EphemeralContainers)(nil)
 	_ rest.NamedCreater                   = (*Eviction)(nil)
 	_ rest.GroupVersionKindProvider       = (*Eviction)(nil)
 )
@@ -88,6 +94,26 @@ func (b *Bindings) Create(ctx context.Context, obj runtime.Object, validate rest
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Binding object: %#v", obj))
 	}
 	return b.one.Create(ctx, binding.Name, binding, validate, o)
+}
+
+// New implements rest.Storage.
+func (c *EphemeralContainers) New() runtime.Object { return c.main.New() }
+
+// Destroy implements rest.Storage.
+func (c *EphemeralContainers) Destroy() {}
+
+// Get implements rest.Getter.
+func (c *EphemeralContainers) Get(ctx context.Context, name string, o *metav1.GetOptions) (runtime.Object, error) {
+	return c.main.Get(ctx, name, o)
+}
+
+// Update implements rest.Updater.
+func (c *EphemeralContainers) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, _ rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc, _ bool, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return c.main.update(ctx, name, info, registry.UpdateOptions{
+		Subresource:    manifests.SubresourceEphemeral,
+		DryRun:         isDryRun(o.DryRun),
+		ValidateUpdate: validateTwo(validate),
+	})
 }
 
 // New implements rest.Storage.

@@ -49,6 +49,7 @@ func For(r *registry.Registry, kind *manifests.Kind, tables Tables) map[string]r
 		out["scale"] = &Scale{base}
 	}
 	if kind.GroupResource() == pods() {
+		out[manifests.SubresourceEphemeral] = &EphemeralContainers{base}
 		out["binding"] = &Binding{pods: r.Pods()}
 		out["eviction"] = &Eviction{pods: r.Pods()}
 	}

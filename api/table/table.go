@@ -113,6 +113,29 @@ func clusterLayoutOf(gr schema.GroupResource) layout {
 	case "persistentvolumeclaims":
 		return layout{claimColumns, of(claimCells)}
 	}
+	return driverLayoutOf(gr)
+}
+
+// driverLayoutOf finds the layout of a resource that configures what volumes, traffic and containers are handed to.
+func driverLayoutOf(gr schema.GroupResource) layout {
+	switch gr.String() {
+	case "ingresses.networking.k8s.io":
+		return layout{ingressColumns, of(ingressCells)}
+	case "ingressclasses.networking.k8s.io":
+		return layout{ingressClassColumns, of(ingressClassCells)}
+	case "runtimeclasses.node.k8s.io":
+		return layout{runtimeClassColumns, of(runtimeClassCells)}
+	case "storageclasses.storage.k8s.io":
+		return layout{storageClassColumns, of(storageClassCells)}
+	case "csidrivers.storage.k8s.io":
+		return layout{csiDriverColumns, of(csiDriverCells)}
+	case "csinodes.storage.k8s.io":
+		return layout{csiNodeColumns, of(csiNodeCells)}
+	case "csistoragecapacities.storage.k8s.io":
+		return layout{csiStorageCapacityColumns, of(csiStorageCapacityCells)}
+	case "volumeattachments.storage.k8s.io":
+		return layout{attachmentColumns, of(attachmentCells)}
+	}
 	return layout{plainColumns, plainCells}
 }
 

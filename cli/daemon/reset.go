@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"k8s.io/utils/clock"
@@ -37,7 +38,7 @@ func reset(ctx context.Context, c Config, force bool, log *slog.Logger) (contain
 	case err != nil:
 		log.Warn("containers and network are left on the engine", "label", "skiff/instance="+id, "error", err)
 	}
-	return containers, removeData(c)
+	return containers, errors.Join(os.RemoveAll(filepath.Join(sharedMemory, "skiff-"+id)), removeData(c))
 }
 
 // prune removes what an instance has on the engine.

@@ -151,6 +151,7 @@ func (d *daemon) makeAgent(build version.Info, metrics prometheus.Registerer) (e
 		CrashBackoff: d.config.CrashBackoff, MaxCrashBackoff: d.config.MaxBackoff, LeaseInterval: leaseInterval(d.config.NodeGracePeriod),
 	}
 	own := shared
+	own.MemoryDir = memoryDir(sharedMemory, d.engine.Instance(), d.engine.Host())
 	own.Name, own.Recorder, own.VolumeDir = name, d.controllers.Recorder("kubelet", name), d.config.volumes()
 	d.agent = d.prober.Agent(own)
 	d.fleet = fleet.New(fleet.Options{

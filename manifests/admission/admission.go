@@ -38,6 +38,7 @@ func Chain(r Reader, o Options) []registry.Admitter {
 		NamespaceLifecycle{r},
 		LimitRanger{r},
 		ServiceAccount{r},
+		RuntimeClass{r},
 		Priority{r},
 		NewDefaultTolerations(o),
 		NewResourceQuota(r, o.Clock),
@@ -76,6 +77,7 @@ func nameOf(r registry.Request) string {
 var (
 	_ registry.Admitter = NamespaceLifecycle{}
 	_ registry.Admitter = ServiceAccount{}
+	_ registry.Admitter = RuntimeClass{}
 	_ registry.Admitter = Priority{}
 	_ registry.Admitter = DefaultTolerations{}
 	_ registry.Admitter = ResourceQuota{}

@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
@@ -258,5 +260,61 @@ func TestSubresourcesAreLeftAlone(t *testing.T) {
 	}
 	if p.Spec.Tolerations != nil || p.Spec.Priority != nil || p.Spec.ServiceAccountName != "" {
 		t.Errorf("%+v", p.Spec)
+	}
+}
+
+func TestRuntimeClass(t *testing.T) {
+	overhead := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m")}
+	classes := admission.RuntimeClass{Reader: state(t,
+		&nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "plain"}, Handler: "h"},
+		&nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "heavy"}, Handler: "h", Overhead: &nodev1.Overhead{PodFixed: overhead},
+			Scheduling: &nodev1.Scheduling{NodeSelector: map[string]string{"zone": "a"}, Tolerations: []corev1.Toleration{{Key: "k", Operator: corev1.TolerationOpExists}}}})}
+	of := func(name string) func(*corev1.PodSpec) {
+		return func(s *corev1.PodSpec) { s.RuntimeClassName = &name }
+	}
+	with := func(cpu string) func(*corev1.PodSpec) {
+		return func(s *corev1.PodSpec) {
+			s.Overhead = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}
+		}
+	}
+	selecting := func(zone string) func(*corev1.PodSpec) {
+		return func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"zone": zone} }
+	}
+	tolerating := func(s *corev1.PodSpec) {
+		s.Tolerations = []corev1.Toleration{{Key: "k", Operator: corev1.TolerationOpExists}}
+	}
+	for name, test := range map[string]struct {
+		pod  *corev1.Pod
+		err  string
+		want string
+	}{
+		"no class":               {pod(), "", "map[] map[] []"},
+		"a plain class":          {pod(of("plain")), "", "map[] map[] []"},
+		"a heavy class":          {pod(of("heavy")), "", "map[cpu:10m] map[zone:a] [k]"},
+		"the same said already":  {pod(of("heavy"), with("10m"), selecting("a"), tolerating), "", "map[cpu:10m] map[zone:a] [k]"},
+		"a missing class":        {pod(of("none")), `pods "p-" is forbidden: pod rejected: RuntimeClass "none" not found`, ""},
+		"overhead without class": {pod(with("1")), `pods "p-" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead`, ""},
+		"overhead of its own":    {pod(of("heavy"), with("1")), `pods "p-" is forbidden: pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead`, ""},
+		"another zone": {pod(of("heavy"), selecting("b")),
+			`pods "p-" is forbidden: conflict: runtimeClass.scheduling.nodeSelector[zone] = a; pod.spec.nodeSelector[zone] = b`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := classes.Admit(context.Background(), creation(t, test.pod))
+			wantError(t, err, test.err)
+			if err != nil {
+				return
+			}
+			shown := map[corev1.ResourceName]string{}
+			for r, q := range test.pod.Spec.Overhead {
+				shown[r] = q.String()
+			}
+			var tolerated []string
+			for _, t := range test.pod.Spec.Tolerations {
+				tolerated = append(tolerated, t.Key)
+			}
+			if got := fmt.Sprint(shown, test.pod.Spec.NodeSelector, tolerated); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
 	}
 }

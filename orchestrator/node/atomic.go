@@ -57,6 +57,8 @@ func writeAtomically(dir string, files map[string]file, gid *int64) (bool, error
 	return true, os.RemoveAll(filepath.Join(dir, old))
 }
 
+var errOtherFiles = errors.New("other files")
+
 // sameFiles tells whether dir holds these files and no others.
 func sameFiles(dir string, files map[string]file) bool {
 	found := 0
@@ -71,7 +73,7 @@ func sameFiles(dir string, files map[string]file) bool {
 		want, ok := files[name]
 		have, err := os.ReadFile(path)
 		if err != nil || !ok || !bytes.Equal(have, want.data) {
-			return fs.SkipAll
+			return errOtherFiles
 		}
 		found++
 		return nil

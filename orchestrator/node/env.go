@@ -13,6 +13,7 @@ import (
 type sources interface {
 	ConfigMap(namespace, name string) (*corev1.ConfigMap, error)
 	Secret(namespace, name string) (*corev1.Secret, error)
+	Services(namespace string) []*corev1.Service
 }
 
 // facts are what the downward API tells a container about its pod and node.
@@ -29,13 +30,15 @@ type environment struct {
 	facts     facts
 	sources   sources
 	values    map[string]string
+	// links are the variables of services, which give way to those of the manifest.
+	links map[string]string
 }
 
 // containerEnv returns the container's variables. Later ones replace earlier ones, env replaces envFrom, and $(NAME)
 // refers to what was declared before (k8s.io/kubernetes/pkg/kubelet/kubelet_pods.go, makeEnvironmentVariables). An error
 // is one that kubelet reports as CreateContainerConfigError, with its wording.
 func containerEnv(pod *corev1.Pod, c *corev1.Container, f facts, s sources) (map[string]string, error) {
-	e := &environment{pod: pod, container: c, facts: f, sources: s, values: map[string]string{}}
+	e := &environment{pod: pod, container: c, facts: f, sources: s, values: map[string]string{}, links: serviceLinks(pod, s)}
 	for i := range c.EnvFrom {
 		if err := e.addAll(&c.EnvFrom[i]); err != nil {
 			return nil, err
@@ -44,6 +47,11 @@ func containerEnv(pod *corev1.Pod, c *corev1.Container, f facts, s sources) (map
 	for i := range c.Env {
 		if err := e.add(&c.Env[i]); err != nil {
 			return nil, err
+		}
+	}
+	for name, value := range e.links {
+		if _, ok := e.values[name]; !ok {
+			e.values[name] = value
 		}
 	}
 	return e.values, nil
@@ -86,6 +94,9 @@ func (e *environment) add(v *corev1.EnvVar) error {
 	if v.Value != "" || v.ValueFrom == nil {
 		e.values[v.Name] = expand(v.Value, func(name string) (string, bool) {
 			value, ok := e.values[name]
+			if !ok {
+				value, ok = e.links[name]
+			}
 			return value, ok
 		})
 		return nil

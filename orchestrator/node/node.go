@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -120,6 +121,7 @@ type Agent struct {
 	secrets    registry.Client[*corev1.Secret]
 	claims     registry.Client[*corev1.PersistentVolumeClaim]
 	persistent registry.Client[*corev1.PersistentVolume]
+	services   registry.Client[*corev1.Service]
 
 	volumes     *volumes
 	images      *images
@@ -153,6 +155,7 @@ func New(o Options) *Agent {
 		secrets:     registry.For[*corev1.Secret](o.Registry),
 		claims:      registry.For[*corev1.PersistentVolumeClaim](o.Registry),
 		persistent:  registry.For[*corev1.PersistentVolume](o.Registry),
+		services:    registry.For[*corev1.Service](o.Registry),
 		crashPolicy: backoffPolicy{first: o.CrashBackoff, max: o.MaxCrashBackoff},
 		pullPolicy:  backoffPolicy{first: o.PullBackoff, max: o.MaxPullBackoff},
 		removals:    make(chan struct{}, o.Removals),
@@ -173,6 +176,11 @@ func (a *Agent) ConfigMap(namespace, name string) (*corev1.ConfigMap, error) {
 // Secret returns a Secret of the store.
 func (a *Agent) Secret(namespace, name string) (*corev1.Secret, error) {
 	return a.secrets.Get(namespace, name)
+}
+
+// Services returns the services of a namespace.
+func (a *Agent) Services(namespace string) []*corev1.Service {
+	return a.services.List(namespace, labels.Everything())
 }
 
 // Run runs the node's pods until ctx ends, and returns when all it started has ended. Containers go on running. An

@@ -143,7 +143,7 @@ func (a *Agent) spec(ctx context.Context, v *view, c *corev1.Container, attempt 
 	if b.env, err = containerEnv(v.pod, c, a.facts(v.pod, addr), a); err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	if b.mounts, err = a.volumes.mounts(v.pod, c, attempt, b.env); err != nil {
+	if b.mounts, err = a.volumes.mounts(v.pod, c, attempt, addr, b.env); err != nil {
 		return docker.ContainerSpec{}, err
 	}
 	if needsImageUser(v.pod, c) {

@@ -90,7 +90,10 @@ func FuzzExpand(f *testing.F) {
 type objects struct {
 	configMaps map[string]*corev1.ConfigMap
 	secrets    map[string]*corev1.Secret
+	services   []*corev1.Service
 }
+
+func (o objects) Services(string) []*corev1.Service { return o.services }
 
 func (o objects) ConfigMap(_, name string) (*corev1.ConfigMap, error) {
 	if name == "broken" {
@@ -189,6 +192,40 @@ env: [{name: A, valueFrom: {configMapKeyRef: {name: none, key: x, optional: true
 				t.Errorf("env %q, error %v; want %q, %q", got, err, c.want, c.err)
 			}
 		})
+	}
+}
+
+func TestServiceLinks(t *testing.T) {
+	service := func(name, ip string, ports ...corev1.ServicePort) *corev1.Service {
+		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{ClusterIP: ip, Ports: ports}}
+	}
+	from := objects{services: []*corev1.Service{
+		service("my-db", "10.96.0.5", corev1.ServicePort{Port: 5432, Protocol: corev1.ProtocolTCP}, corev1.ServicePort{Name: "web-ui", Port: 80, Protocol: corev1.ProtocolUDP}),
+		service("six", "fd00::1", corev1.ServicePort{Port: 1}),
+		service("headless", corev1.ClusterIPNone, corev1.ServicePort{Port: 1}),
+		service("external", ""),
+	}}
+	pod := testPod(t, `containers: [{name: kubia, env: [{name: MY_DB_PORT, value: mine}, {name: URL, value: "http://$(SIX_SERVICE_HOST)"}]}]`)
+	values, err := containerEnv(pod, &pod.Spec.Containers[0], facts{}, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join([]string{
+		"MY_DB_PORT=mine",
+		"MY_DB_PORT_5432_TCP=tcp://10.96.0.5:5432", "MY_DB_PORT_5432_TCP_ADDR=10.96.0.5", "MY_DB_PORT_5432_TCP_PORT=5432", "MY_DB_PORT_5432_TCP_PROTO=tcp",
+		"MY_DB_PORT_80_UDP=udp://10.96.0.5:80", "MY_DB_PORT_80_UDP_ADDR=10.96.0.5", "MY_DB_PORT_80_UDP_PORT=80", "MY_DB_PORT_80_UDP_PROTO=udp",
+		"MY_DB_SERVICE_HOST=10.96.0.5", "MY_DB_SERVICE_PORT=5432", "MY_DB_SERVICE_PORT_WEB_UI=80",
+		"SIX_PORT=tcp://[fd00::1]:1", "SIX_PORT_1_TCP=tcp://[fd00::1]:1", "SIX_PORT_1_TCP_ADDR=fd00::1", "SIX_PORT_1_TCP_PORT=1", "SIX_PORT_1_TCP_PROTO=tcp",
+		"SIX_SERVICE_HOST=fd00::1", "SIX_SERVICE_PORT=1",
+		"URL=http://fd00::1",
+	}, "\n")
+	if got := strings.Join(envPairs(values), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	pod.Spec.EnableServiceLinks = new(bool)
+	pod.Spec.Containers[0].Env = nil
+	if values, err := containerEnv(pod, &pod.Spec.Containers[0], facts{}, from); err != nil || len(values) > 0 {
+		t.Errorf("without links: %v, %v", values, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -22,6 +23,7 @@ import (
 //
 //	<dir>/<pod UID>/volumes/<volume>              emptyDir and what is made from objects
 //	<dir>/<pod UID>/containers/<name>/<attempt>   the termination message
+//	<dir>/<pod UID>/etc-hosts                     /etc/hosts of its containers
 //	<memory>/<pod UID>/<volume>                   emptyDir of medium Memory
 type volumes struct {
 	// dir is empty on nodes without volumes, such as simulated ones.
@@ -150,6 +152,12 @@ func (v *volumes) makeEmpty(pod *corev1.Pod, volume *corev1.Volume) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
+	if v.memory != "" {
+		// It may be in a directory that everybody may enter.
+		if err := os.MkdirAll(v.memory, 0o700); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return err
 	}
@@ -168,6 +176,7 @@ func (v *volumes) remove(uid types.UID) error {
 	err := os.RemoveAll(v.podDir(uid))
 	if v.memory != "" {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(v.memory, string(uid))))
+		os.Remove(v.memory) //nolint:errcheck // it stays while another pod has a volume in it, and is made again when one is needed
 	}
 	return err
 }
@@ -243,9 +252,9 @@ func checkHostPath(h *corev1.HostPathVolumeSource) error {
 	return nil
 }
 
-// mounts are a container's volumes and its file for a termination message. Its errors are kubelet's
+// mounts are a container's volumes, its file for a termination message and its /etc/hosts. Its errors are kubelet's
 // CreateContainerConfigError.
-func (v *volumes) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, env map[string]string) ([]docker.Mount, error) {
+func (v *volumes) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, addr netip.Addr, env map[string]string) ([]docker.Mount, error) {
 	if v.dir == "" {
 		return nil, nil
 	}
@@ -260,11 +269,19 @@ func (v *volumes) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, env 
 		}
 		out = append(out, m)
 	}
-	message, err := v.messageMount(pod, c, attempt)
-	if err != nil || message == nil {
-		return out, err
+	for _, make := range []func() (*docker.Mount, error){
+		func() (*docker.Mount, error) { return v.messageMount(pod, c, attempt) },
+		func() (*docker.Mount, error) { return v.hostsMount(pod, c, addr) },
+	} {
+		m, err := make()
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			out = append(out, *m)
+		}
 	}
-	return append(out, *message), nil
+	return out, nil
 }
 
 func (v *volumes) mount(pod *corev1.Pod, m *corev1.VolumeMount, env map[string]string) (docker.Mount, error) {

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,6 +93,16 @@ func TestWriteAtomically(t *testing.T) {
 	if err != nil || len(entries) != 4 { // a, c, ..data and what that leads to
 		t.Errorf("entries %v, %v: something was left behind", entries, err)
 	}
+	// An optional object that is deleted takes all its files with it.
+	if !write(map[string]file{}) {
+		t.Error("the files were not taken away")
+	}
+	if got := tree(t, dir); got != "" {
+		t.Errorf("files are left: %s", got)
+	}
+	if write(map[string]file{}) {
+		t.Error("nothing was written again")
+	}
 }
 
 func TestVolumePayload(t *testing.T) {
@@ -152,7 +163,7 @@ func TestMounts(t *testing.T) {
 	if err := v.prepare(t.Context(), pod, facts{}); err != nil {
 		t.Fatal(err)
 	}
-	mounts, err := v.mounts(pod, &pod.Spec.Containers[0], 1, map[string]string{"NAME": "kubia"})
+	mounts, err := v.mounts(pod, &pod.Spec.Containers[0], 1, netip.MustParseAddr("172.30.0.9"), map[string]string{"NAME": "kubia"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +181,8 @@ func TestMounts(t *testing.T) {
 		bind DIR/UID/volumes/app/<data>/colour /one readonly=true
 		bind DIR/UID/volumes/empty/logs/kubia /sub readonly=false
 		bind HOST /h readonly=false rshared
-		bind DIR/UID/containers/c/1 /dev/termination-log readonly=false`)
+		bind DIR/UID/containers/c/1 /dev/termination-log readonly=false
+		bind DIR/UID/etc-hosts /etc/hosts readonly=false`)
 	for i := range got {
 		got[i] = strings.TrimSpace(got[i])
 	}
@@ -194,7 +206,7 @@ func TestSubPathStaysInside(t *testing.T) {
 	if err := os.Symlink("/", filepath.Join(v.path(pod.UID, "e"), "out")); err != nil {
 		t.Fatal(err)
 	}
-	if mounts, err := v.mounts(pod, &pod.Spec.Containers[0], 0, nil); err == nil {
+	if mounts, err := v.mounts(pod, &pod.Spec.Containers[0], 0, netip.Addr{}, nil); err == nil {
 		t.Errorf("mounts %v", mounts)
 	}
 }
@@ -211,7 +223,7 @@ func TestMountErrors(t *testing.T) {
 		if err := v.prepare(t.Context(), pod, facts{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := v.mounts(pod, &pod.Spec.Containers[0], 0, nil); fmt.Sprint(err) != want {
+		if _, err := v.mounts(pod, &pod.Spec.Containers[0], 0, netip.Addr{}, nil); fmt.Sprint(err) != want {
 			t.Errorf("%s: %v, want %s", spec, err, want)
 		}
 	}

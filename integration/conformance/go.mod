@@ -1,0 +1,3 @@
+module skiff/integration/conformance
+
+go 1.26.0

@@ -1,0 +1,62 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"skiff/docker"
+)
+
+const hostsPath = "/etc/hosts"
+
+// hostsFile is a container's /etc/hosts: kubelet's, for the engine's own can't give an address several names on a line
+// (k8s.io/kubernetes/pkg/kubelet/kubelet_pods.go, managedHostsFileContent). Programs look for the first line.
+func hostsFile(pod *corev1.Pod, addr netip.Addr) string {
+	var b strings.Builder
+	b.WriteString("# Kubernetes-managed hosts file.\n" +
+		"127.0.0.1\tlocalhost\n" +
+		"::1\tlocalhost ip6-localhost ip6-loopback\n" +
+		"fe00::0\tip6-localnet\n" +
+		"fe00::0\tip6-mcastprefix\n" +
+		"fe00::1\tip6-allnodes\n" +
+		"fe00::2\tip6-allrouters\n")
+	name := hostname(pod)
+	if domain := domain(pod); domain != "" {
+		name += "." + domain + "\t" + name
+	}
+	fmt.Fprintf(&b, "%s\t%s\n", addr, name)
+	if len(pod.Spec.HostAliases) > 0 {
+		b.WriteString("\n# Entries added by HostAliases.\n")
+	}
+	for _, a := range pod.Spec.HostAliases {
+		fmt.Fprintf(&b, "%s\t%s\n", a.IP, strings.Join(a.Hostnames, "\t"))
+	}
+	return b.String()
+}
+
+// hostsMount writes the pod's /etc/hosts and says how to mount it. It is nil for pods on the node's network, which have the
+// node's file, and for containers that mount a file of their own.
+func (v *volumes) hostsMount(pod *corev1.Pod, c *corev1.Container, addr netip.Addr) (*docker.Mount, error) {
+	if pod.Spec.HostNetwork || !addr.IsValid() {
+		return nil, nil
+	}
+	for i := range c.VolumeMounts {
+		if filepath.Clean(c.VolumeMounts[i].MountPath) == hostsPath {
+			return nil, nil
+		}
+	}
+	path := filepath.Join(v.podDir(pod.UID), "etc-hosts")
+	content := hostsFile(pod, addr)
+	if has, err := os.ReadFile(path); err != nil || string(has) != content {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644), os.Chmod(path, 0o644)); err != nil {
+			return nil, fmt.Errorf("writing the hosts file: %w", err)
+		}
+	}
+	return &docker.Mount{Type: "bind", Source: path, Target: hostsPath}, nil
+}
