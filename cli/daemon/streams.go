@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -51,6 +52,15 @@ func (p podStreams) Attach(ctx context.Context, pod *corev1.Pod, container strin
 		return err
 	}
 	return a.Attach(ctx, pod, container, engineStreams(ctx, s))
+}
+
+// Dial implements streams.Pods.
+func (p podStreams) Dial(ctx context.Context, pod *corev1.Pod, port int32) (net.Conn, error) {
+	a, err := p.agent(pod)
+	if err != nil {
+		return nil, err
+	}
+	return a.Dial(ctx, pod, port)
 }
 
 // PortForward implements streams.Pods.
