@@ -34,8 +34,8 @@ spec:
 `, name, more)
 }
 
-// create creates what a manifest says.
-func (w walk) create(manifest string) {
+// createFrom creates what a manifest says.
+func (w walk) createFrom(manifest string) {
 	w.Helper()
 	w.cli.DoIn(manifest, "create", "-f", "-")
 }
@@ -59,7 +59,7 @@ Events:
 
 func (w walk) waitForLabel() {
 	w.Helper()
-	w.create(kubia("picky", "nodeSelector: {disk: ssd}"))
+	w.createFrom(kubia("picky", "nodeSelector: {disk: ssd}"))
 	w.until(soon, "describe pod picky", waitsForLabel)
 	w.run("get pod picky", "NAME READY STATUS RESTARTS AGE\npicky 0/1 Pending 0 *")
 	w.run("label node "+w.node()+" gpu=none", "node/"+w.node()+" labeled")
@@ -83,9 +83,9 @@ func (w walk) waitForPort() {
 	ports := func(address string) string {
 		return fmt.Sprintf("\n    ports: [{containerPort: 8080, hostPort: %d%s}]\n", port, address)
 	}
-	w.create(strings.TrimSuffix(kubia("first", ""), "\n") + ports(", hostIP: 127.0.0.1"))
+	w.createFrom(strings.TrimSuffix(kubia("first", ""), "\n") + ports(", hostIP: 127.0.0.1"))
 	w.until(soon, "get pod first", "NAME READY STATUS RESTARTS AGE\nfirst 1/1 Running 0 *")
-	w.create(strings.TrimSuffix(kubia("second", ""), "\n") + ports(""))
+	w.createFrom(strings.TrimSuffix(kubia("second", ""), "\n") + ports(""))
 	w.until(soon, "describe pod second", `
 ...
   Warning FailedScheduling * default-scheduler 0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.`)
@@ -102,10 +102,10 @@ func (w walk) preempt() {
 		w.Fatal(err)
 	}
 	most := fmt.Sprintf("    resources: {requests: {cpu: %dm}}\n", cpus*600)
-	w.create("apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: urgent}\nvalue: 1000\n")
-	w.create(strings.TrimPrefix(kubia("cheap", ""), "\n") + most)
+	w.createFrom("apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: urgent}\nvalue: 1000\n")
+	w.createFrom(strings.TrimPrefix(kubia("cheap", ""), "\n") + most)
 	w.until(soon, "get pod cheap", "NAME READY STATUS RESTARTS AGE\ncheap 1/1 Running 0 *")
-	w.create(strings.TrimPrefix(kubia("urgent", "priorityClassName: urgent"), "\n") + most)
+	w.createFrom(strings.TrimPrefix(kubia("urgent", "priorityClassName: urgent"), "\n") + most)
 	w.until(time.Minute, "get pods", "NAME READY STATUS RESTARTS AGE\nurgent 1/1 Running 0 *")
 	uid := strings.TrimSpace(w.cli.Do("get", "pod", "urgent", "-o", "jsonpath={.metadata.uid}"))
 	w.until(soon, "get events --field-selector reason=Preempted", fmt.Sprintf(`
