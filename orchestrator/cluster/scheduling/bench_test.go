@@ -84,6 +84,36 @@ func BenchmarkSchedule(b *testing.B) {
 	}
 }
 
+// BenchmarkLonePod is the time from the commit of a single pod to that of its
+// binding, which holds one durable write.
+func BenchmarkLonePod(b *testing.B) {
+	bed := testbed.New(b)
+	n := makeNode("n pods=1000000 cpu=64 memory=256Gi")
+	testbed.Create(bed, n.DeepCopy())
+	testbed.UpdateStatus(bed, "", "n", func(stored *corev1.Node) { stored.Status = n.Status })
+	bound := make(chan struct{})
+	detach, err := bed.Feeds.Of("pods").Subscribe(b.Context(), func(e store.Event) {
+		if before, ok := e.Previous.(*corev1.Pod); ok && before.Spec.NodeName == "" && e.Object.(*corev1.Pod).Spec.NodeName != "" {
+			bound <- struct{}{}
+		}
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer detach()
+	s := New(Options{
+		Pods: registry.For[*corev1.Pod](bed.Registry), Binder: bed.Registry.Pods(), Recorder: bed.Recorder, Feeds: bed.Feeds, Workers: 64,
+	})
+	defer bed.Run(s.Run)()
+	b.ResetTimer()
+	for i := range b.N {
+		b.StopTimer()
+		testbed.Create(bed, testbed.Pod("default", fmt.Sprint("p", i), nil))
+		b.StartTimer()
+		<-bound
+	}
+}
+
 // schedule returns the processor time it took.
 func schedule(b *testing.B, pods int, change func(int, *corev1.Pod)) time.Duration {
 	b.StopTimer()

@@ -222,6 +222,33 @@ func TestTheSameReasonIsGivenOnce(t *testing.T) {
 	})
 }
 
+// TestRestartedSchedulerDoesNotRepeatItself holds that what a pod's condition says
+// is not said in a second event.
+func TestRestartedSchedulerDoesNotRepeatItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bed{Bed: testbed.New(t), t: t}
+		stop := b.start()
+		b.node("n")
+		b.pod("p select=disk:ssd")
+		synctest.Wait()
+		if got := b.Recorder.Take(); strings.Count(got, "FailedScheduling") != 1 {
+			t.Errorf("events %s", got)
+		}
+		stop()
+		b.start()
+		synctest.Wait()
+		if got := b.Recorder.Take(); got != "" {
+			t.Errorf("said again: %s", got)
+		}
+		b.node("m cordoned")
+		time.Sleep(2 * patience)
+		synctest.Wait()
+		if got := b.Recorder.Take(); !strings.Contains(got, "0/2 nodes are available: 1 node(s) didn't match") {
+			t.Errorf("what has changed is not said: %s", got)
+		}
+	})
+}
+
 func TestRestartedSchedulerKnowsWhatIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bed{Bed: testbed.New(t), t: t}
