@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/internal/testbed"
+	"skiff/orchestrator/workload"
 	"skiff/orchestrator/workload/replicas"
 )
 
@@ -100,12 +102,13 @@ func (b *bed) start() {
 			switch {
 			case p.DeletionTimestamp != nil:
 				testbed.Kill[*corev1.Pod](b.Bed, "default", p.Name)
-			case p.Spec.NodeName == "":
+			case p.Spec.NodeName == "" && workload.Active(p):
 				b.run(p.Name)
 			default:
 				continue
 			}
 			changed = true
+			break // what the controllers make of it may change the rest
 		}
 	}
 }
@@ -341,9 +344,9 @@ func TestCollision(t *testing.T) {
 func TestSetsThatCanNotBeMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
-		fails := true
+		var works atomic.Bool
 		b.createError = func(string) error {
-			if fails {
+			if !works.Load() {
 				return errors.New("quota")
 			}
 			return nil
@@ -354,7 +357,7 @@ func TestSetsThatCanNotBeMade(t *testing.T) {
 		if e := b.events(); !strings.Contains(e, `Warning ReplicaSetCreateError kubia: Failed to create new replica set "kubia-`) {
 			t.Errorf("events %s", e)
 		}
-		fails = false
+		works.Store(true)
 		time.Sleep(time.Minute)
 		b.start()
 		b.expect("made", b.conditions(), "Available True MinimumReplicasAvailable, Progressing True NewReplicaSetAvailable")
