@@ -142,7 +142,8 @@ func (r runner) Run(ctx context.Context) error { return r(ctx) }
 func TestNothingHappensAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := testbed.New(t)
-		o := orchestrator.New(orchestrator.Options{Registry: b.Registry, RootCA: []byte("pem")})
+		// The node has no agent, and is not to be missed.
+		o := orchestrator.New(orchestrator.Options{Registry: b.Registry, RootCA: []byte("pem"), NodeGracePeriod: time.Hour})
 		stop := b.Run(func(ctx context.Context) error { return o.Run(ctx) })
 		node(b, "laptop")
 		rc := controller(3)

@@ -37,12 +37,12 @@ func TestWarningsReachTheClient(t *testing.T) {
 	f := open(t)
 	var warned recorder
 	ctx := warning.WithWarningRecorder(f.ctx, &warned)
-	p := pod("p", func(p *corev1.Pod) { p.Spec.RuntimeClassName = ptr.To("gvisor") })
+	p := pod("p", func(p *corev1.Pod) { p.Spec.HostUsers = ptr.To(false) })
 	manifests.Scheme().Default(p)
 	if _, err := f.resource("pods").Create(ctx, "default", p, registry.CreateOptions{DryRun: true}); err != nil {
 		t.Fatal(err)
 	}
-	want := "spec.runtimeClassName: skiff has one runtime, the field has no effect"
+	want := "spec.hostUsers: skiff does not use user namespaces, the field has no effect"
 	if strings.Join(warned.texts, "\n") != want {
 		t.Errorf("warned %q", warned.texts)
 	}
