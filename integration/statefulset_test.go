@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +10,7 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/volume"
 
+	"skiff/examples/kubia/images"
 	"skiff/integration/harness"
 )
 
@@ -26,7 +29,7 @@ spec:
       terminationGracePeriodSeconds: 1
       containers:
       - name: kubia
-        image: ksfzhaohui/kubia
+        image: skiff/diary
         args: [-diary=/data/diary]
         securityContext: {runAsUser: 1234}
         volumeMounts: [{name: data, mountPath: /data}]
@@ -38,6 +41,7 @@ spec:
 // TestStatefulSetKeepsItsData: a pod that is deleted comes back under its name and finds its data; the data goes with
 // the claim, and not before.
 func TestStatefulSetKeepsItsData(t *testing.T) {
+	diaryImage(t)
 	walkBoth(t, func(w walk) {
 		if got := w.cli.DoIn(diarySet, "create", "-f", "-"); got != "statefulset.apps/kubia created\n" {
 			w.Errorf("created: %q", got)
@@ -48,17 +52,17 @@ func TestStatefulSetKeepsItsData(t *testing.T) {
 			"data-kubia-0 Bound pvc-* 1Mi RWO <unset> *\ndata-kubia-1 Bound pvc-* 1Mi RWO <unset> *")
 		w.run("get pv", "NAME CAPACITY ACCESS MODES RECLAIM POLICY STATUS CLAIM STORAGECLASS VOLUMEATTRIBUTESCLASS REASON AGE\n"+
 			"pvc-* 1Mi RWO Delete Bound default/data-kubia-? <unset> *\npvc-* 1Mi RWO Delete Bound default/data-kubia-? <unset> *")
-		w.until(soon, "logs kubia-1", "start 1 of kubia-1\nkubia server is starting...")
+		w.started("kubia-1", 1)
 
 		w.run("delete pod kubia-1", `pod "kubia-1" deleted …`)
 		w.until(soon, "get sts", "NAME READY AGE\nkubia 2/2 *")
-		w.until(soon, "logs kubia-1", "start 2 of kubia-1\nkubia server is starting...")
+		w.started("kubia-1", 2)
 
 		w.d.Stop()
 		w.d.Run()
 		w.until(soon, "get sts", "NAME READY AGE\nkubia 2/2 *")
 		w.run("delete pod kubia-0", `pod "kubia-0" deleted …`)
-		w.until(soon, "logs kubia-0", "start 2 of kubia-0\nkubia server is starting...")
+		w.started("kubia-0", 2)
 
 		w.run("scale sts kubia --replicas=0", "statefulset.apps/kubia scaled")
 		w.until(soon, "get sts", "NAME READY AGE\nkubia 0/0 *")
@@ -66,11 +70,32 @@ func TestStatefulSetKeepsItsData(t *testing.T) {
 			w.Errorf("%d volumes on the engine, want 2: %v", n, w.volumes())
 		}
 		w.run("scale sts kubia --replicas=1", "statefulset.apps/kubia scaled")
-		w.until(soon, "logs kubia-0", "start 3 of kubia-0\nkubia server is starting...")
+		w.started("kubia-0", 3)
 
 		w.run("delete sts kubia", `statefulset.apps "kubia" deleted …`)
 		w.run("delete pvc data-kubia-0 data-kubia-1", `persistentvolumeclaim "data-kubia-0" deleted …`+"\n"+`persistentvolumeclaim "data-kubia-1" deleted …`)
 		harness.Until(w.T, soon, "the volumes go with their claims", func() bool { return len(w.volumes()) == 0 })
+	})
+}
+
+// started waits until a pod's diary says for the nth time that it starts.
+func (w walk) started(pod string, n int) {
+	w.Helper()
+	want := fmt.Sprintf("start %d of %s\nkubia server is starting...\n", n, pod)
+	harness.Until(w.T, soon, pod+" says "+want, func() bool { return w.cli.Try("", "logs", pod).Out == want })
+}
+
+// diaryImage makes the image of diarySet, until the test ends. The example's own may be another run's, of another time.
+func diaryImage(t *testing.T) {
+	t.Helper()
+	engine := harness.Engine(t)
+	if err := images.Build(t.Context(), engine, []images.Spec{{Name: "skiff/diary", Entrypoint: []string{"/kubia"}}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := images.Remove(context.WithoutCancel(t.Context()), engine, []string{"skiff/diary"}); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -92,8 +117,9 @@ func (w walk) volumes() []string {
 // TestStatefulSetUpdates changes the template: the highest ordinal is replaced first; a broken update stops there, and
 // is undone once the broken pod is out of the way.
 func TestStatefulSetUpdates(t *testing.T) {
+	diaryImage(t)
 	walkBoth(t, func(w walk) {
-		w.cli.DoIn(strings.Replace(diarySet, "image: ksfzhaohui/kubia", "image: ksfzhaohui/kubia\n        imagePullPolicy: Never", 1), "create", "-f", "-")
+		w.cli.DoIn(strings.Replace(diarySet, "image: skiff/diary", "image: skiff/diary\n        imagePullPolicy: Never", 1), "create", "-f", "-")
 		w.until(soon, "get sts", "NAME READY AGE\nkubia 2/2 *")
 		w.kubectl("set image sts kubia kubia=skiff/none", "statefulset.apps/kubia image updated")
 		w.until(soon, "get pods", "NAME READY STATUS RESTARTS AGE\nkubia-0 1/1 Running 0 *\nkubia-1 0/1 ErrImageNeverPull 0 *")

@@ -265,9 +265,8 @@ func (d *Daemon) cleanUp() {
 		d.t.Error(err)
 	}
 	for _, v := range volumes.Volumes {
-		if err := d.Engine.VolumeRemove(ctx, v.Name, true); err != nil {
-			d.t.Errorf("removing volume %s: %v", v.Name, err)
-		}
+		// A container that is being removed has it for a moment.
+		Until(d.t, 10*time.Second, "volume "+v.Name+" is removed", func() bool { return d.Engine.VolumeRemove(ctx, v.Name, true) == nil })
 	}
 	networks, err := d.Engine.NetworkList(ctx, network.ListOptions{Filters: f})
 	if err != nil {

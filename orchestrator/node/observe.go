@@ -93,11 +93,14 @@ func (a *Agent) observe(r *record) *view {
 		policy: a.crashPolicy, hostIP: a.hostIP(), engineGone: a.engine.get(),
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.copyTo(v)
 	v.verdicts = a.verdicts(r)
 	if pod != nil {
 		v.stale = a.staleSources(r, pod)
+	}
+	r.mu.Unlock()
+	if pod != nil {
+		v.refused = a.admit(r, v) // which looks at other pods' records
 	}
 	return v
 }

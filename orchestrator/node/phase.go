@@ -15,6 +15,10 @@ func (v *view) setPhase(s *corev1.PodStatus) {
 	if isTerminal(v.pod.Status.Phase) {
 		return
 	}
+	if v.refused != nil {
+		s.Phase, s.Reason, s.Message = corev1.PodFailed, v.refused.reason, v.refused.message
+		return
+	}
 	phase := v.phase(s)
 	overdue := v.pastDeadline() && v.pod.DeletionTimestamp == nil
 	if overdue {

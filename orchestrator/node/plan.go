@@ -120,6 +120,8 @@ func makePlan(v *view) plan {
 		p.end("the pod has ended")
 	case v.pastDeadline():
 		p.end(deadlineCause)
+	case v.refused != nil:
+		p.end("the node does not take the pod: " + v.refused.reason)
 	default:
 		p.run()
 	}

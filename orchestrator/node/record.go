@@ -34,6 +34,8 @@ type record struct {
 	addr     netip.Addr
 	// avoid is an address that somebody else turned out to have.
 	avoid netip.Addr
+	// refused says why the node does not take the pod, nil if it does.
+	refused *refusal
 	// prepared says that the volumes have been made.
 	prepared bool
 	// written are the versions of what the volumes were made from.

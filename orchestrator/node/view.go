@@ -41,6 +41,8 @@ type view struct {
 	hostIP string
 	// stale names what has changed in the store since it was written to the pod's volumes.
 	stale []string
+	// refused says why the node does not take the pod, nil if it does.
+	refused *refusal
 	// engineGone says why nothing can be done now, empty while the engine answers.
 	engineGone string
 }

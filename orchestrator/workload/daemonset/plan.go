@@ -201,12 +201,15 @@ func (p *planner) replaceEnded(node string, pods []*corev1.Pod) (alive []*corev1
 func (p *planner) pruneSurge(node string, pods []*corev1.Pod) {
 	var fresh, old *corev1.Pod
 	for _, pod := range pods {
-		switch slot := p.slot(pod, &fresh, &old); {
-		case *slot == nil:
-			*slot = pod
-		default:
-			p.delete(node, "one of a template is enough", pod)
+		slot := &old
+		if revision.PodLabel(pod) == p.hash {
+			slot = &fresh
 		}
+		if *slot != nil {
+			p.delete(node, "one of a template is enough", pod)
+			continue
+		}
+		*slot = pod
 	}
 	if fresh == nil || old == nil {
 		return
@@ -217,13 +220,6 @@ func (p *planner) pruneSurge(node string, pods []*corev1.Pod) {
 	case p.available(fresh):
 		p.delete(node, "a newer one is available", old)
 	}
-}
-
-func (p *planner) slot(pod *corev1.Pod, fresh, old **corev1.Pod) **corev1.Pod {
-	if revision.PodLabel(pod) == p.hash {
-		return fresh
-	}
-	return old
 }
 
 // sweep deletes pods that wait for a node that is gone: nobody else would.

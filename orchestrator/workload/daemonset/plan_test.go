@@ -40,7 +40,9 @@ func daemonSet(with ...func(*appsv1.DaemonSet)) *appsv1.DaemonSet {
 	return ds
 }
 
-func onSSD(ds *appsv1.DaemonSet) { ds.Spec.Template.Spec.NodeSelector = map[string]string{"disk": "ssd"} }
+func onSSD(ds *appsv1.DaemonSet) {
+	ds.Spec.Template.Spec.NodeSelector = map[string]string{"disk": "ssd"}
+}
 func onDelete(ds *appsv1.DaemonSet) {
 	ds.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
 }
