@@ -6,6 +6,7 @@ package quota
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -28,6 +29,9 @@ import (
 // settle is how long after something was charged, or a status was written by
 // another, the count is checked. It makes one check of many charges.
 const settle = time.Second
+
+// maxCounts is how often a quota is counted at once while it is being charged.
+const maxCounts = 3
 
 // Options are what the controller needs.
 type Options struct {
@@ -136,15 +140,25 @@ func (c *Controller) differs(q *corev1.ResourceQuota, kind *manifests.Kind, e st
 	return !sums.Equals(quota.Usage(kind, e.Object, now), quota.Usage(kind, e.Previous, now))
 }
 
+// errBusy ends a count that charges overtake each time.
+var errBusy = errors.New("the quota is being charged")
+
 func (c *Controller) reconcile(ctx context.Context, k key) (time.Duration, error) {
+	counts := 0
 	_, err := c.quotas.UpdateStatus(ctx, k.Namespace, k.Name, func(q *corev1.ResourceQuota) error {
 		// A charge that comes in after the count makes the update begin anew, for it
 		// is a change of the quota too.
+		if counts++; counts > maxCounts {
+			return errBusy
+		}
 		q.Status = quota.Status(c.options.Registry.Store(), q, c.kinds, c.clock.Now())
 		return nil
 	})
-	if apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsNotFound(err):
 		return 0, nil
+	case errors.Is(err, errBusy):
+		return settle, nil // who charges counts anew too, before anything is refused
 	}
 	if err != nil {
 		return 0, fmt.Errorf("writing the status of resource quota %s: %w", k, err)
