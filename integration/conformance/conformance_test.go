@@ -226,6 +226,25 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+func TestUnlisted(t *testing.T) {
+	dir := t.TempDir()
+	for file, text := range map[string]string{passingFile: "[sig-node] Pods passed before\n", failingFile: "## why\n[sig-node] Pods fails\n"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	specs, _ := sample(t)
+	left, err := unlisted(dir, specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range left {
+		names = append(names, s.name)
+	}
+	same(t, strings.Join(names, "\n"), "[sig-apps] ReplicaSet when works [Conformance]\n[sig-node] Pods hangs\n[sig-node] Pods is left out")
+}
+
 func TestProgress(t *testing.T) {
 	p := &progress{of: 3}
 	for _, b := range []string{"SS•S", "\n• [FAILED] [1.0 seconds]\n", "S"} {

@@ -131,7 +131,7 @@ func feed(cmd *exec.Cmd, r rootFS) error {
 	in, out := io.Pipe()
 	cmd.Stdin = in
 	go func() { out.CloseWithError(r.write(out)) }() // ends with the command: closing in fails the next write
-	defer in.Close()
+	defer in.Close()                                 //nolint:errcheck // closing a pipe does not fail
 	_, err := output(cmd)
 	return err
 }

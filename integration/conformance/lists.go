@@ -91,6 +91,21 @@ func merge(specs []spec, r results, passing, failing []listed) (nowPassing, nowF
 	return nowPassing, nowFailing
 }
 
+// unlisted are the specs that are in neither of the two files in dir.
+func unlisted(dir string, specs []spec) ([]spec, error) {
+	known := map[string]bool{}
+	for _, file := range []string{passingFile, failingFile} {
+		list, err := readList(filepath.Join(dir, file))
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range list {
+			known[l.name] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(specs), func(s spec) bool { return known[s.name] }), nil
+}
+
 // updateLists merges a run into the two files in dir.
 func updateLists(dir string, specs []spec, r results) error {
 	passing, err := readList(filepath.Join(dir, passingFile))

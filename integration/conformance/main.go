@@ -29,6 +29,7 @@ func main() {
 	flag.StringVar(&o.focus, "focus", "", "only the specs whose name matches this `regexp`")
 	flag.StringVar(&o.skip, "skip", "", "not the specs whose name matches this `regexp`")
 	flag.StringVar(&o.list, "list", "", "only the specs named in this `file`, one a line")
+	flag.BoolVar(&o.untried, "untried", false, "only the specs that are neither in passing.txt nor in failing.txt")
 	flag.StringVar(&o.out, "out", "", "write the log, the report and the results to this `directory` (default: out in the cache)")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "test the cluster of this `file`, and start no daemon")
 	flag.StringVar(&o.skiff, "skiff", "", "the `binary` to test (default: built from this repository)")
@@ -51,6 +52,7 @@ type options struct {
 	out, kubeconfig, skiff   string
 	procs                    int
 	timeout                  time.Duration
+	untried                  bool
 	keepImages, update       bool
 }
 
@@ -71,7 +73,13 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	chosen, err := choose(specs, o)
+	candidates := specs
+	if o.untried {
+		if candidates, err = unlisted(here, specs); err != nil {
+			return err
+		}
+	}
+	chosen, err := choose(candidates, o)
 	if err != nil {
 		return err
 	}

@@ -65,8 +65,8 @@ func (s *suite) run(ctx context.Context, o runOptions) (results, error) {
 		"--kubeconfig="+o.kubeconfig, "--kubectl-path="+o.kubectl, "--provider=skeleton", "--report-dir="+o.out,
 		"--num-nodes=1", "--allowed-not-ready-nodes=0", "--delete-namespace=true", "--disable-log-dump")
 	// Ginkgo writes its report when it is interrupted, but not when it is killed.
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
-	cmd.WaitDelay = time.Minute
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 2 * time.Minute
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out := io.MultiWriter(file, &progress{of: len(o.specs), every: 10 * time.Second})
 	cmd.Stdout, cmd.Stderr = out, out
