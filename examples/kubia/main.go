@@ -75,7 +75,7 @@ type session struct {
 
 func (s *session) build() error {
 	fmt.Println("# building bin/skiff (the first time takes some minutes) and the images of kubia")
-	build := exec.CommandContext(s.ctx, "go", "build", "-tags", "netgo,osusergo,sqlite_omit_load_extension", "-o", "bin/skiff", ".")
+	build := exec.CommandContext(s.ctx, "go", "build", "-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs", "-o", "bin/skiff", ".")
 	build.Dir, build.Stderr = s.root, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("building skiff: %w", err)

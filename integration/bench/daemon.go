@@ -40,7 +40,7 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	}
 	if b.skiff == "" {
 		b.skiff = filepath.Join(b.dir, "skiff")
-		cmd := exec.CommandContext(ctx, "go", "build", "-tags", "netgo,osusergo,sqlite_omit_load_extension",
+		cmd := exec.CommandContext(ctx, "go", "build", "-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs",
 			"-ldflags", "-s -w -linkmode external -extldflags -static", "-o", b.skiff, "skiff")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -25,7 +25,7 @@ func startDaemon(ctx context.Context, root, skiff, out string) (d *daemon, err e
 	if d.skiff == "" {
 		d.skiff = filepath.Join(d.dir, "skiff")
 		say("building skiff")
-		if err := goBuild(ctx, root, d.skiff, "-tags", "netgo,osusergo,sqlite_omit_load_extension"); err != nil {
+		if err := goBuild(ctx, root, d.skiff, "-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs"); err != nil {
 			return nil, errors.Join(err, os.RemoveAll(d.dir))
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
@@ -94,7 +95,7 @@ func Build(t testing.TB) Binaries {
 		}
 		build.bins = Binaries{Skiff: filepath.Join(dir, "skiff"), Kubectl: filepath.Join(dir, "kubectl")}
 		build.err = errors.Join(
-			goBuild(Root(), build.bins.Skiff, "-tags", "netgo,osusergo,sqlite_omit_load_extension"),
+			goBuild(Root(), build.bins.Skiff, "-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs"),
 			goBuild(filepath.Join(Root(), "integration", "kubectl"), build.bins.Kubectl))
 	})
 	if build.err != nil {
@@ -255,10 +256,13 @@ func (d *Daemon) cleanUp() {
 	}
 	ctx := context.WithoutCancel(d.t.Context())
 	for _, c := range d.Containers() {
-		if err := d.Engine.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil {
+		// The daemon may have been killed while the engine was removing it.
+		err := d.Engine.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		if err != nil && !cerrdefs.IsNotFound(err) && !cerrdefs.IsConflict(err) {
 			d.t.Errorf("removing container %s: %v", c.Names, err)
 		}
 	}
+	Until(d.t, time.Minute, "the containers are gone", func() bool { return len(d.Containers()) == 0 })
 	f := filters.NewArgs(filters.Arg("label", "skiff/instance="+d.Instance()))
 	volumes, err := d.Engine.VolumeList(ctx, volume.ListOptions{Filters: f})
 	if err != nil {
