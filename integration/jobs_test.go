@@ -195,8 +195,8 @@ spec:
 // end the status counts exactly those pods that succeeded, and of an indexed job each index once.
 func TestKillNineWithJobs(t *testing.T) {
 	const completions, kills = 16, 8
+	makeImages(t, harness.Engine(t)) // before the daemon, whose containers go first
 	d := harness.Start(t)
-	makeImages(t, d.Engine)
 	cli := d.SkiffCLI()
 	for name, mode := range map[string]string{"plain": "NonIndexed", "indexed": "Indexed"} {
 		cli.DoIn(fmt.Sprintf(crashJob, name, completions, mode, trueJob.Name), "create", "-f", "-")

@@ -31,7 +31,7 @@ type act struct {
 
 func (a act) String() string { return fmt.Sprint(a.verb, " ", a.n) }
 
-var verbs = []string{"succeed", "succeed", "succeed", "fail", "delete", "reap", "suspend", "resume", "parallelism", "wait", "crash", "restart"}
+var verbs = []string{"succeed", "succeed", "succeed", "fail", "delete", "reap", "suspend", "resume", "parallelism", "wait", "crash", "flake", "flake", "restart"}
 
 // TestEachPodCountsOnce holds that whatever happens to a job's pods, and wherever
 // a crash cuts the controller off, each pod that ends counts once and only once:
@@ -60,13 +60,17 @@ type fragile struct {
 	registry.Client[*corev1.Pod]
 	jobs registry.Client[*batchv1.Job]
 	mu   *sync.Mutex
-	left *int // writes until the crash, negative for none
+	left *int  // writes until the crash, negative for none
+	once *bool // only one write fails
 }
 
 func (f fragile) alive() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if *f.left == 0 {
+		if *f.once {
+			*f.left = -1
+		}
 		return errCrash
 	}
 	*f.left--
@@ -138,7 +142,7 @@ const wanted = 4 // completions
 
 func play(t *testing.T, acts []act, indexed, settle bool) string {
 	s := &stage{bed: &bed{Bed: testbed.New(t), t: t}, succeeded: map[types.UID]bool{}, failed: map[types.UID]bool{}}
-	s.fragile = fragile{registry.For[*corev1.Pod](s.Registry), registry.For[*batchv1.Job](s.Registry), &sync.Mutex{}, new(int)}
+	s.fragile = fragile{registry.For[*corev1.Pod](s.Registry), registry.For[*batchv1.Job](s.Registry), &sync.Mutex{}, new(int), new(bool)}
 	s.startFragile()
 	if _, err := s.Feeds.Of("pods").Subscribe(t.Context(), s.seePod); err != nil {
 		t.Fatal(err)
@@ -191,9 +195,9 @@ func (s *stage) act(a act) {
 		edit(func(j *batchv1.Job) { j.Spec.Parallelism = ptr.To(int32(a.n)) })
 	case "wait":
 		time.Sleep(time.Duration(a.n) * 3 * time.Second)
-	case "crash":
+	case "crash", "flake":
 		s.fragile.mu.Lock()
-		*s.fragile.left = a.n
+		*s.fragile.left, *s.fragile.once = a.n, a.verb == "flake"
 		s.fragile.mu.Unlock()
 	case "restart":
 		s.bed.stop()
@@ -300,4 +304,22 @@ func TestIndexesAreSets(t *testing.T) {
 			r.Fatalf("%s reads back as %s", both, again)
 		}
 	})
+}
+
+// TestFinalizerThatStaysIsNotCountedTwice lets each of the writes that count a pod
+// fail once.
+func TestFinalizerThatStaysIsNotCountedTwice(t *testing.T) {
+	for fails := range 4 {
+		synctest.Test(t, func(t *testing.T) {
+			s := &stage{bed: &bed{Bed: testbed.New(t), t: t}}
+			s.fragile = fragile{registry.For[*corev1.Pod](s.Registry), registry.For[*batchv1.Job](s.Registry), &sync.Mutex{}, new(int), new(bool)}
+			s.startFragile()
+			testbed.Create(s.Bed, newJob("calc", 3, 1))
+			synctest.Wait()
+			s.act(act{"flake", fails})
+			s.act(act{"succeed", 0})
+			time.Sleep(time.Second)
+			s.expect("calc", "1 active 0 ready 0 terminating 1 succeeded 0 failed")
+		})
+	}
 }
