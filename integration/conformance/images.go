@@ -136,14 +136,17 @@ func feed(cmd *exec.Cmd, r rootFS) error {
 	return err
 }
 
-// goProgram builds a program of upstream's and returns its file.
+// goProgram builds a program of upstream's, keeps it in the cache and returns its file.
 func (k *kitchen) goProgram(ctx context.Context, pkg string) (string, error) {
+	file := k.bin(filepath.Base(pkg) + "-" + k.version)
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
 	if _, err := os.Stat(filepath.Join(k.module(), "go.sum")); err != nil {
 		if err := k.prepareModule(ctx); err != nil {
 			return "", err
 		}
 	}
-	file := filepath.Join(k.dir, filepath.Base(pkg))
 	return file, k.goTool(ctx, "build", "-ldflags", "-s -w", "-o", file, pkg)
 }
 
