@@ -28,6 +28,7 @@ import (
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
+	"skiff/store"
 )
 
 // Options configure an Agent. Name, Registry, Feeds, Runtime, Addresses, Prober and Recorder are required.
@@ -244,6 +245,9 @@ func (k *keys) add(uid types.UID) {
 	k.queue.Add(uid)
 }
 
+// ofNode divides pods by their nodes.
+var ofNode = controller.Part{Name: "node", Of: func(o store.Object) string { return o.(*corev1.Pod).Spec.NodeName }}
+
 func (a *Agent) planLoop() *controller.Loop[types.UID] {
 	return &controller.Loop[types.UID]{
 		Name:      "node/" + a.Name,
@@ -251,7 +255,7 @@ func (a *Agent) planLoop() *controller.Loop[types.UID] {
 		Reconcile: a.reconcile,
 		Sources: []controller.Source[types.UID]{
 			a.toPlan.source,
-			controller.Follow(a.Feeds.Of("pods"), a.podChanged),
+			controller.FollowPart(a.Feeds.Of("pods"), ofNode, a.Name, a.podChanged),
 			controller.Follow(a.Feeds.Of("configmaps"), a.configMapChanged),
 			controller.Follow(a.Feeds.Of("secrets"), a.secretChanged),
 		},
