@@ -225,8 +225,8 @@ func (s *simulation) Agent(n *corev1.Node) (*node.Agent, error) {
 	o.Capacity, o.Runtime, o.Addresses, o.Prober = size, s.engine, s.keys, well{}
 	// There is nothing to wait for but the store: few hands do much.
 	o.VolumeDir, o.MemoryDir, o.Workers, o.Writers, o.Removals = "", "", 1, 4, 4
-	// An engine in memory does not go away.
-	o.EngineInterval = time.Hour
+	// An engine in memory neither waits nor goes away.
+	o.Immediate, o.EngineInterval = true, time.Hour
 	// Hundreds of nodes would be hundreds of time series.
 	o.Metrics = nil
 	return node.New(o), nil

@@ -87,6 +87,9 @@ type Options struct {
 	// Workers is how many pods are planned for at a time, 4 unless set; Writers, how many statuses are written, 8
 	// unless set; Removals, how many containers are removed, 2 unless set: removing is not urgent.
 	Workers, Writers, Removals int
+	// Immediate says that the runtime starts containers without any wait: then that is done at once rather than beside
+	// everything else, and one status tells of it all.
+	Immediate bool
 }
 
 func (o Options) withDefaults() Options {

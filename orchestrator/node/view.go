@@ -66,6 +66,8 @@ type work struct {
 	deadline time.Time
 	// grace is the whole grace period a stop was begun with.
 	grace time.Duration
+	// immediate says that it is over before its plan has been carried out.
+	immediate bool
 }
 
 // failure is why a container could not be started, as its status shows it.
