@@ -27,6 +27,23 @@ type Feed struct {
 	mu       sync.Mutex
 	known    map[types.NamespacedName]store.Object
 	handlers []*Handler
+	parts    map[string]*parts
+}
+
+// Part tells which part of a feed an object belongs to: a pod to that of its
+// node, for example. A change that moves an object from one part to another is
+// told to both.
+type Part struct {
+	// Name tells the parts of one kind from others.
+	Name string
+	Of   func(store.Object) string
+}
+
+// parts are those who want a part of the feed only: among very many, each change
+// is told to the one or two whom it concerns.
+type parts struct {
+	of       func(store.Object) string
+	handlers map[string][]*Handler
 }
 
 func newFeed(resource string) *Feed {
@@ -51,15 +68,52 @@ func (f *Feed) Subscribe(ctx context.Context, handle Handler) (detach func(), er
 	return func() { f.detach(&handle) }, nil
 }
 
+// SubscribePart is Subscribe for the objects of one part.
+func (f *Feed) SubscribePart(ctx context.Context, part Part, value string, handle Handler) (detach func(), err error) {
+	select {
+	case <-f.ready:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("subscribing to %s: %w", f.resource, ctx.Err())
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range f.known {
+		if part.Of(o) == value {
+			handle(store.Event{Type: watch.Added, Object: o})
+		}
+	}
+	p := f.parts[part.Name]
+	if p == nil {
+		p = &parts{of: part.Of, handlers: map[string][]*Handler{}}
+		if f.parts == nil {
+			f.parts = map[string]*parts{}
+		}
+		f.parts[part.Name] = p
+	}
+	p.handlers[value] = append(p.handlers[value], &handle)
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		p.handlers[value] = without(p.handlers[value], &handle)
+		if len(p.handlers[value]) == 0 {
+			delete(p.handlers, value)
+		}
+	}, nil
+}
+
 func (f *Feed) detach(handle *Handler) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, h := range f.handlers {
+	f.handlers = without(f.handlers, handle)
+}
+
+func without(handlers []*Handler, handle *Handler) []*Handler {
+	for i, h := range handlers {
 		if h == handle {
-			f.handlers = append(f.handlers[:i:i], f.handlers[i+1:]...)
-			return
+			return append(handlers[:i:i], handlers[i+1:]...)
 		}
 	}
+	return handlers
 }
 
 // run follows the store until ctx ends.
@@ -107,6 +161,24 @@ func (f *Feed) tell(events []store.Event) {
 func (f *Feed) handle(e store.Event) {
 	for _, h := range f.handlers {
 		(*h)(e)
+	}
+	for _, p := range f.parts {
+		p.handle(e)
+	}
+}
+
+func (p *parts) handle(e store.Event) {
+	now := p.of(e.Object)
+	for _, h := range p.handlers[now] {
+		(*h)(e)
+	}
+	if e.Previous == nil {
+		return
+	}
+	if before := p.of(e.Previous); before != now {
+		for _, h := range p.handlers[before] {
+			(*h)(e)
+		}
 	}
 }
 

@@ -235,3 +235,47 @@ func TestSubscribeEndsWithItsContext(t *testing.T) {
 		t.Error("subscribed to a feed that does not run")
 	}
 }
+
+// TestSubscribePart: those who follow a part hear of its objects alone, and of one that moves in the part it leaves and
+// in the one it enters.
+func TestSubscribePart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, 0)
+		objects := configMaps{t, s}
+		objects.put("old", "a")
+		feeds := NewFeeds(s)
+		run(t, feeds.Run)
+		part := Part{Name: "v", Of: func(o store.Object) string { return o.(*corev1.ConfigMap).Data["v"] }}
+		heard := map[string]*[]string{}
+		follow := func(name, value string) (detach func()) {
+			var lines []string
+			heard[name] = &lines
+			detach, err := feeds.Of("configmaps").SubscribePart(t.Context(), part, value, func(e store.Event) {
+				*heard[name] = append(*heard[name], fmt.Sprintf("%s %s=%s", e.Type, e.Object.GetName(), part.Of(e.Object)))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return detach
+		}
+		follow("a", "a")
+		leave := follow("b", "b")
+		objects.put("x", "a")
+		objects.put("x", "b")
+		objects.put("y", "c")
+		objects.put("x", "b2")
+		objects.delete("old")
+		synctest.Wait()
+		leave()
+		objects.put("z", "b")
+		synctest.Wait()
+		for name, want := range map[string][]string{
+			"a": {"ADDED old=a", "ADDED x=a", "MODIFIED x=b", "DELETED old=a"},
+			"b": {"MODIFIED x=b", "MODIFIED x=b2"},
+		} {
+			if !slices.Equal(*heard[name], want) {
+				t.Errorf("%s heard %v, want %v", name, *heard[name], want)
+			}
+		}
+	})
+}

@@ -27,16 +27,27 @@ type Source[K comparable] func(ctx context.Context, queue Queue[K]) (detach func
 // that is new. It must be quick: all who follow the feed wait for it.
 func Follow[T store.Object, K comparable](feed *Feed, keys func(now, before T, add func(K))) Source[K] {
 	return func(ctx context.Context, queue Queue[K]) (func(), error) {
-		return feed.Subscribe(ctx, func(e store.Event) {
-			var now, before T
-			if e.Type == watch.Deleted {
-				before, _ = e.Object.(T)
-			} else {
-				now, _ = e.Object.(T)
-				before, _ = e.Previous.(T)
-			}
-			keys(now, before, queue.Add)
-		})
+		return feed.Subscribe(ctx, handler(queue, keys))
+	}
+}
+
+// FollowPart is Follow for the objects of one part of a feed.
+func FollowPart[T store.Object, K comparable](feed *Feed, part Part, value string, keys func(now, before T, add func(K))) Source[K] {
+	return func(ctx context.Context, queue Queue[K]) (func(), error) {
+		return feed.SubscribePart(ctx, part, value, handler(queue, keys))
+	}
+}
+
+func handler[T store.Object, K comparable](queue Queue[K], keys func(now, before T, add func(K))) Handler {
+	return func(e store.Event) {
+		var now, before T
+		if e.Type == watch.Deleted {
+			before, _ = e.Object.(T)
+		} else {
+			now, _ = e.Object.(T)
+			before, _ = e.Previous.(T)
+		}
+		keys(now, before, queue.Add)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,15 +14,18 @@ import (
 	"skiff/manifests/registry"
 )
 
+// halting is when to look again whether a container of a node that failed runs:
+// the engine may have been about to start one.
+const halting = time.Second
+
 // execute carries a plan out. It decides nothing.
-func (f *Fleet) execute(ctx context.Context, name string, n *corev1.Node, p plan) error {
+func (f *Fleet) execute(ctx context.Context, name string, n *corev1.Node, p plan) (again time.Duration, err error) {
 	for _, s := range p {
-		var err error
 		switch s.do {
 		case stop:
 			f.stop(name)
 		case halt:
-			err = f.halt(ctx, n)
+			again, err = f.halt(ctx, n)
 		case scrap:
 			err = f.scrap(ctx, name)
 		case let:
@@ -30,10 +34,10 @@ func (f *Fleet) execute(ctx context.Context, name string, n *corev1.Node, p plan
 			err = f.start(n)
 		}
 		if err != nil {
-			return fmt.Errorf("node %s: %s: %w", name, s.do, err)
+			return 0, fmt.Errorf("node %s: %s: %w", name, s.do, err)
 		}
 	}
-	return nil
+	return again, nil
 }
 
 // unitOf returns the node's unit, and makes it if there is none.
@@ -83,15 +87,19 @@ func (f *Fleet) stop(name string) {
 	u.agent = nil
 }
 
-func (f *Fleet) halt(ctx context.Context, n *corev1.Node) error {
+func (f *Fleet) halt(ctx context.Context, n *corev1.Node) (again time.Duration, err error) {
 	u := f.unitOf(n)
-	if err := u.machine.Halt(ctx); err != nil {
-		return err
+	ended, err := u.machine.Halt(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if ended > 0 {
+		return halting, nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	u.halted = true
-	return nil
+	return 0, nil
 }
 
 // scrap removes all that a node had, and the pods that were bound to it: nobody is

@@ -52,6 +52,7 @@ type Fleet struct {
 	nodes   registry.Client[*corev1.Node]
 	pods    registry.Client[*corev1.Pod]
 
+	queue  controller.Queue[string] // the loop's
 	agents *errgroup.Group
 	ctx    context.Context // that of the agents
 
@@ -93,6 +94,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 		Sources: []controller.Source[string]{
 			controller.Follow(f.options.Feeds.Of("nodes"), f.nodeChanged),
 			func(_ context.Context, queue controller.Queue[string]) (func(), error) {
+				f.queue = queue
 				queue.Add(abandoned)
 				return func() {}, nil
 			},
@@ -168,7 +170,7 @@ func (f *Fleet) reconcile(ctx context.Context, name string) (time.Duration, erro
 	if len(p) > 0 {
 		f.log.Info("node", "node", name, "plan", strings.ReplaceAll(p.String(), "\n", "; "))
 	}
-	return 0, f.execute(ctx, name, n, p)
+	return f.execute(ctx, name, n, p)
 }
 
 // collect has the nodes looked at of which something is left without an object.
@@ -180,9 +182,8 @@ func (f *Fleet) collect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for what removed nodes have left: %w", err)
 	}
-	var errs []error
 	for _, name := range names {
-		errs = append(errs, f.scrap(ctx, name))
+		f.queue.Add(name)
 	}
-	return errors.Join(errs...)
+	return nil
 }

@@ -338,3 +338,30 @@ func podOf(w *world, app string) *corev1.Pod {
 	w.Fatalf("no pod of %s", app)
 	return nil
 }
+
+// TestStoppedNodeKeepsItsAddresses: a pod of a node that has been off, through a restart of the daemon as well, comes
+// back under its address, which nobody else has got meanwhile.
+func TestStoppedNodeKeepsItsAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add("a", "on=a")
+		w.add("b", "on=b")
+		pass(time.Second)
+		w.replicas("first", 1, map[string]string{"on": "a"})
+		pass(time.Second)
+		before := podOf(w, "first")
+		w.power("a", "off")
+		pass(time.Second)
+		w.restart()
+		pass(3 * time.Second)
+		w.replicas("second", 5, map[string]string{"on": "b"})
+		pass(2 * time.Second)
+		w.expect("pods", w.readyOn(), "a=1 b=5")
+		w.power("a", "on")
+		pass(5 * time.Second)
+		after := podOf(w, "first")
+		if after.UID != before.UID || after.Status.PodIP != before.Status.PodIP || after.Status.ContainerStatuses[0].RestartCount != 1 {
+			t.Errorf("pod at %s, before at %s: %+v", after.Status.PodIP, before.Status.PodIP, after.Status.ContainerStatuses)
+		}
+	})
+}

@@ -12,9 +12,9 @@ import (
 type Machine interface {
 	// Agent returns a new agent, to be run once.
 	Agent(n *corev1.Node) (*node.Agent, error)
-	// Halt ends all containers of the node at once, as a power failure does. They
-	// are left for the next agent to find.
-	Halt(ctx context.Context) error
+	// Halt ends all containers of the node at once, as a power failure does, and
+	// tells how many still ran. They are left for the next agent to find.
+	Halt(ctx context.Context) (ended int, err error)
 	// Scrap removes the node's containers and all that was kept for its pods.
 	Scrap(ctx context.Context) error
 }

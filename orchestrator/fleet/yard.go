@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -148,16 +149,37 @@ func (s *share) Agent(n *corev1.Node) (*node.Agent, error) {
 	return s.yard.Probes.Agent(o), nil
 }
 
-func (s *share) Halt(ctx context.Context) error {
-	return s.yard.ofNode(ctx, s.name, func(c docker.Container) error {
+func (s *share) Halt(ctx context.Context) (int, error) {
+	var ended atomic.Int64
+	err := s.yard.ofNode(ctx, s.name, func(c docker.Container) error {
 		if c.State != docker.Running {
 			return nil
 		}
+		ended.Add(1)
 		if err := s.yard.Node.Runtime.Stop(ctx, c.ID, 0, ""); err != nil && !errors.Is(err, docker.ErrNotFound) {
 			return fmt.Errorf("killing container %s: %w", c.Name, err)
 		}
 		return nil
 	})
+	if err == nil {
+		s.keepAddresses()
+	}
+	return int(ended.Load()), err
+}
+
+// keepAddresses keeps the addresses of the node's pods from being given to others while no agent does: a new daemon knows
+// nothing of them.
+func (s *share) keepAddresses() {
+	for _, pod := range s.yard.podsOf(s.name) {
+		if addr, err := netip.ParseAddr(pod.Status.PodIP); err == nil && !pod.Spec.HostNetwork && pod.Status.Phase == corev1.PodRunning {
+			// One that somebody else has got already is lost; the pod gets another.
+			_ = s.yard.Node.Addresses.Reserve(string(pod.UID), addr)
+		}
+	}
+}
+
+func (y *yard) podsOf(name string) []*corev1.Pod {
+	return registry.For[*corev1.Pod](y.Node.Registry).ByIndex(registry.IndexNode, name)
 }
 
 func (s *share) Scrap(ctx context.Context) error { return s.yard.Scrap(ctx, s.name) }
@@ -203,8 +225,8 @@ func (s *simulation) Agent(n *corev1.Node) (*node.Agent, error) {
 	o.Capacity, o.Runtime, o.Addresses, o.Prober = size, s.engine, s.keys, well{}
 	// There is nothing to wait for but the store: few hands do much.
 	o.VolumeDir, o.MemoryDir, o.Workers, o.Writers, o.Removals = "", "", 1, 4, 4
-	// An engine in memory does not go away.
-	o.EngineInterval = time.Hour
+	// An engine in memory neither waits nor goes away.
+	o.Immediate, o.EngineInterval = true, time.Hour
 	// Hundreds of nodes would be hundreds of time series.
 	o.Metrics = nil
 	return node.New(o), nil
@@ -216,31 +238,29 @@ func (s *simulation) recall() {
 		return
 	}
 	s.recalled = true
-	for _, pod := range registry.For[*corev1.Pod](s.yard.Node.Registry).ByIndex(registry.IndexNode, s.name) {
+	for _, pod := range s.yard.podsOf(s.name) {
 		for _, r := range node.Recall(pod) {
 			s.engine.Restore(r.Container, r.Spec)
 		}
 	}
 }
 
-func (s *simulation) Halt(ctx context.Context) error {
+func (s *simulation) Halt(ctx context.Context) (ended int, err error) {
 	s.mu.Lock()
 	s.recall()
 	engine := s.engine
 	s.mu.Unlock()
 	list, err := engine.List(ctx)
-	if err != nil {
-		return err
-	}
 	for _, c := range list {
 		if c.State != docker.Running {
 			continue
 		}
+		ended++
 		if err := engine.Stop(ctx, c.ID, 0, ""); err != nil {
-			return fmt.Errorf("ending container %s: %w", c.Name, err)
+			return ended, fmt.Errorf("ending container %s: %w", c.Name, err)
 		}
 	}
-	return nil
+	return ended, err
 }
 
 func (s *simulation) Scrap(context.Context) error {

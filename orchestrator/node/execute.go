@@ -22,7 +22,8 @@ func (a *Agent) execute(r *record, v *view, p plan) {
 		case doStartSandbox:
 			a.begin(r, sandboxName, work{task: taskStart, attempt: s.attempt}, func(ctx context.Context) { a.startSandbox(ctx, r, v, s) })
 		case doStart:
-			a.begin(r, s.container, work{task: taskStart, attempt: s.attempt}, func(ctx context.Context) { a.startContainer(ctx, r, v, s) })
+			w := work{task: taskStart, attempt: s.attempt, immediate: a.Immediate && !hasPostStart(v.pod, s.container)}
+			a.begin(r, s.container, w, func(ctx context.Context) { a.startContainer(ctx, r, v, s) })
 		case doKill:
 			w := work{task: taskStop, attempt: s.attempt, grace: s.grace, deadline: v.now.Add(s.grace)}
 			a.stopping(r, s)
@@ -57,14 +58,8 @@ func (a *Agent) execute(r *record, v *view, p plan) {
 
 // begin starts a work under a name. A work that is under way under that name is given up for it.
 func (a *Agent) begin(r *record, name string, w work, run func(ctx context.Context)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if before, ok := r.works[name]; ok {
-		before.cancel()
-	}
-	current := &running{work: w}
-	put(&r.works, name, current)
-	current.cancel = a.works.start(func(ctx context.Context) {
+	current := &running{work: w, cancel: func() {}}
+	whole := func(ctx context.Context) {
 		run(ctx)
 		r.mu.Lock()
 		if r.works[name] == current {
@@ -72,7 +67,25 @@ func (a *Agent) begin(r *record, name string, w work, run func(ctx context.Conte
 		}
 		r.mu.Unlock()
 		a.toPlan.add(r.uid)
-	})
+	}
+	r.mu.Lock()
+	if before, ok := r.works[name]; ok {
+		before.cancel()
+	}
+	put(&r.works, name, current)
+	if !w.immediate {
+		current.cancel = a.works.start(whole)
+	}
+	r.mu.Unlock()
+	if w.immediate {
+		whole(a.works.ctx)
+	}
+}
+
+// hasPostStart tells whether a container has a hook that its start waits for.
+func hasPostStart(pod *corev1.Pod, container string) bool {
+	c := findContainer(&pod.Spec, container)
+	return c != nil && c.Lifecycle != nil && c.Lifecycle.PostStart != nil
 }
 
 func (r *record) cancel(name string) {

@@ -29,6 +29,7 @@ import (
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
+	"skiff/store"
 )
 
 // Options configure an Agent. Name, Registry, Feeds, Runtime, Addresses, Prober and Recorder are required.
@@ -87,6 +88,9 @@ type Options struct {
 	// Workers is how many pods are planned for at a time, 4 unless set; Writers, how many statuses are written, 8
 	// unless set; Removals, how many containers are removed, 2 unless set: removing is not urgent.
 	Workers, Writers, Removals int
+	// Immediate says that the runtime starts containers without any wait: then that is done at once rather than beside
+	// everything else, and one status tells of it all.
+	Immediate bool
 }
 
 func (o Options) withDefaults() Options {
@@ -256,6 +260,9 @@ func (k *keys) add(uid types.UID) {
 	k.queue.Add(uid)
 }
 
+// ofNode divides pods by their nodes.
+var ofNode = controller.Part{Name: "node", Of: func(o store.Object) string { return o.(*corev1.Pod).Spec.NodeName }}
+
 func (a *Agent) planLoop() *controller.Loop[types.UID] {
 	return &controller.Loop[types.UID]{
 		Name:      "node/" + a.Name,
@@ -263,7 +270,7 @@ func (a *Agent) planLoop() *controller.Loop[types.UID] {
 		Reconcile: a.reconcile,
 		Sources: []controller.Source[types.UID]{
 			a.toPlan.source,
-			controller.Follow(a.Feeds.Of("pods"), a.podChanged),
+			controller.FollowPart(a.Feeds.Of("pods"), ofNode, a.Name, a.podChanged),
 			controller.Follow(a.Feeds.Of("configmaps"), a.configMapChanged),
 			controller.Follow(a.Feeds.Of("secrets"), a.secretChanged),
 			controller.Follow(a.Feeds.Of("persistentvolumeclaims"), a.claimChanged),

@@ -70,6 +70,8 @@ type work struct {
 	grace time.Duration
 	// progress is how far a pull is, for a person to read.
 	progress string
+	// immediate says that it is over before its plan has been carried out.
+	immediate bool
 }
 
 // failure is why a container could not be started, as its status shows it.

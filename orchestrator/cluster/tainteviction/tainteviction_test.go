@@ -156,12 +156,12 @@ func TestEviction(t *testing.T) {
 		b.pod("late", "")
 		b.pod("later", "*:60")
 		synctest.Wait()
-		time.Sleep(5*time.Second - 1)
+		time.Sleep(5*time.Second - time.Nanosecond)
 		synctest.Wait()
 		if got := b.deleted(); got != "late never" {
 			t.Errorf("deleted after 15 s: %q", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if got := b.deleted(); got != "late never while" {
 			t.Errorf("deleted after 20 s: %q", got)
