@@ -101,10 +101,6 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	kubectl := filepath.Join(suite.cache, "bin", "kubectl")
-	if err := goBuild(ctx, filepath.Join(root, "integration", "kubectl"), kubectl); err != nil {
-		return err
-	}
 	if o.kubeconfig == "" {
 		d, err := startDaemon(ctx, root, o.skiff, o.out)
 		if err != nil {
@@ -113,7 +109,7 @@ func run(ctx context.Context, o options) (err error) {
 		defer func() { err = errors.Join(err, d.reset(after)) }()
 		o.kubeconfig = d.kubeconfig()
 	}
-	report, err := suite.run(ctx, runOptions{specs: chosen, kubeconfig: o.kubeconfig, kubectl: kubectl, out: o.out, procs: o.procs, timeout: o.timeout})
+	report, err := suite.run(ctx, runOptions{specs: chosen, kubeconfig: o.kubeconfig, kubectl: suite.kubectl(), out: o.out, procs: o.procs, timeout: o.timeout})
 	if err != nil {
 		return err
 	}

@@ -28,53 +28,72 @@ func newSuite(ctx context.Context, version string) (*suite, error) {
 	if s.sources, err = downloadSources(ctx, version); err != nil {
 		return nil, err
 	}
-	if s.isBuilt(ctx) {
-		say("the suite of %s is in the cache", version)
-		return s, nil
-	}
 	return s, s.build(ctx)
 }
 
 func (s *suite) bin(name string) string { return filepath.Join(s.cache, "bin", name) }
 func (s *suite) module() string         { return filepath.Join(s.cache, "module-"+s.version) }
 
-// isBuilt asks the binary for its version: a cache filled by another version of this program must not pass for ours.
-func (s *suite) isBuilt(ctx context.Context) bool {
-	if _, err := os.Stat(s.bin("ginkgo")); err != nil {
-		return false
-	}
+// kubectl is of the suite's version: specs look for words in what it prints.
+func (s *suite) kubectl() string { return s.bin("kubectl-" + s.version) }
+
+// hasSuite asks the binary for its version: a cache filled by another version of this program must not pass for ours.
+func (s *suite) hasSuite(ctx context.Context) bool {
 	out, err := exec.CommandContext(ctx, s.bin("e2e.test"), "--version").Output()
 	return err == nil && strings.TrimSpace(string(out)) == s.version
 }
 
-// build compiles the suite as upstream's release does: one static test binary, with the version in it, that embeds its data.
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// build compiles what the cache lacks, as upstream's release does: static binaries with the version in them.
 func (s *suite) build(ctx context.Context) error {
-	start := time.Now()
-	say("building the e2e suite of %s into %s; ten minutes on two cores, once", s.version, s.cache)
-	if err := s.prepareModule(ctx); err != nil {
+	flags, err := s.versionFlags()
+	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(s.cache, "bin"), 0o755); err != nil {
 		return err
 	}
+	start := time.Now()
+	for _, b := range []struct {
+		there bool
+		what  string
+		args  []string
+	}{
+		{s.hasSuite(ctx), "the e2e suite, ten minutes on two cores", []string{"test", "-c", "-ldflags", flags, "-o", s.bin("e2e.test"), kubernetes + "/test/e2e"}},
+		{exists(s.bin("ginkgo")), "ginkgo", []string{"build", "-ldflags", "-s -w", "-o", s.bin("ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo"}},
+		{exists(s.kubectl()), "kubectl", []string{"build", "-ldflags", flags, "-o", s.kubectl(), kubernetes + "/cmd/kubectl"}},
+	} {
+		if b.there {
+			continue
+		}
+		say("building, once, into %s: %s", s.cache, b.what)
+		if err := s.prepareModule(ctx); err != nil {
+			return err
+		}
+		if err := s.goTool(ctx, b.args...); err != nil {
+			return err
+		}
+	}
+	say("the suite of %s is in the cache (%s)", s.version, time.Since(start).Round(time.Second))
+	return nil
+}
+
+// versionFlags are the linker's flags that write the version into the programs.
+func (s *suite) versionFlags() (string, error) {
 	number := strings.SplitN(strings.TrimPrefix(s.version, "v"), ".", 3)
 	if len(number) != 3 {
-		return fmt.Errorf("%q is not a version such as v1.34.4", s.version)
+		return "", fmt.Errorf("%q is not a version such as v1.34.4", s.version)
 	}
-	var flags strings.Builder
-	flags.WriteString("-s -w")
+	flags := "-s -w"
 	for _, pkg := range []string{"k8s.io/client-go/pkg/version", "k8s.io/component-base/version"} {
-		fmt.Fprintf(&flags, " -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean",
+		flags += fmt.Sprintf(" -X %[1]s.gitVersion=%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s -X %[1]s.gitTreeState=clean",
 			pkg, s.version, number[0], number[1])
 	}
-	if err := s.goTool(ctx, "test", "-c", "-ldflags", flags.String(), "-o", s.bin("e2e.test"), "k8s.io/kubernetes/test/e2e"); err != nil {
-		return err
-	}
-	if err := s.goTool(ctx, "build", "-ldflags", "-s -w", "-o", s.bin("ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo"); err != nil {
-		return err
-	}
-	say("built in %s", time.Since(start).Round(time.Second))
-	return nil
+	return flags, nil
 }
 
 // goTool runs the go command in the suite's module.
