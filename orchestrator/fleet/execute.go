@@ -102,10 +102,20 @@ func (f *Fleet) halt(ctx context.Context, n *corev1.Node) (again time.Duration, 
 	return 0, nil
 }
 
-// scrap removes all that a node had, and the pods that were bound to it: nobody is
+// scrap ends the pods that were bound to a node, and removes all it had: nobody is
 // left to end them, and unlike upstream's pod garbage collector the fleet need not
-// wait to be sure of that.
+// wait to be sure of that. The pods go first, because a daemon that is stopped
+// midway is reminded of the node by what the engine still has of it.
 func (f *Fleet) scrap(ctx context.Context, name string) error {
+	var errs []error
+	for _, pod := range f.pods.ByIndex(registry.IndexNode, name) {
+		if err := f.end(ctx, pod); err != nil {
+			errs = append(errs, fmt.Errorf("ending pod %s/%s: %w", pod.Namespace, pod.Name, err))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
 	var err error
 	if u := f.unit(name); u != nil {
 		err = u.machine.Scrap(ctx)
@@ -115,14 +125,8 @@ func (f *Fleet) scrap(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, pod := range f.pods.ByIndex(registry.IndexNode, name) {
-		if err := f.end(ctx, pod); err != nil {
-			errs = append(errs, fmt.Errorf("ending pod %s/%s: %w", pod.Namespace, pod.Name, err))
-		}
-	}
 	f.drop(name)
-	return errors.Join(errs...)
+	return nil
 }
 
 // end takes a pod away whose node is gone. Its last status is the one that
