@@ -35,6 +35,7 @@ func main() {
 	flag.StringVar(&o.skiff, "skiff", "", "the `binary` to test (default: built from this repository)")
 	flag.IntVar(&o.procs, "procs", 2, "specs that run at once; those marked [Serial] run alone, at the end")
 	flag.DurationVar(&o.timeout, "timeout", 3*time.Hour, "what is not done by then counts as failed, or as not tried")
+	flag.IntVar(&o.attempts, "attempts", 1, "how often a spec may be tried until it passes; what did not pass at once is named")
 	flag.BoolVar(&o.keepImages, "keep-images", false, "leave the images on the engine")
 	flag.BoolVar(&o.update, "update", false, "write what passed and failed to passing.txt and failing.txt")
 	flag.Parse()
@@ -50,7 +51,7 @@ type options struct {
 	version                  string
 	group, focus, skip, list string
 	out, kubeconfig, skiff   string
-	procs                    int
+	procs, attempts          int
 	timeout                  time.Duration
 	untried                  bool
 	keepImages, update       bool
@@ -109,7 +110,7 @@ func run(ctx context.Context, o options) (err error) {
 		defer func() { err = errors.Join(err, d.reset(after)) }()
 		o.kubeconfig = d.kubeconfig()
 	}
-	report, err := suite.run(ctx, runOptions{specs: chosen, kubeconfig: o.kubeconfig, kubectl: suite.kubectl(), out: o.out, procs: o.procs, timeout: o.timeout})
+	report, err := suite.run(ctx, runOptions{specs: chosen, kubeconfig: o.kubeconfig, kubectl: suite.kubectl(), out: o.out, procs: o.procs, attempts: o.attempts, timeout: o.timeout})
 	if err != nil {
 		return err
 	}
@@ -126,6 +127,9 @@ func conclude(here string, o options, specs []spec, r results) error {
 	passing, err := readList(filepath.Join(here, passingFile))
 	if err != nil {
 		return err
+	}
+	for _, name := range r.unsteady() {
+		fmt.Printf("passed at try %d only: %s\n", r[name].attempts, name)
 	}
 	fallen := r.fallen(passing)
 	for _, name := range fallen {

@@ -21,7 +21,7 @@ type runOptions struct {
 	specs               []spec
 	kubeconfig, kubectl string
 	out                 string
-	procs               int
+	procs, attempts     int
 	timeout             time.Duration
 }
 
@@ -59,7 +59,7 @@ func (s *suite) run(ctx context.Context, o runOptions) (results, error) {
 	for _, sp := range o.specs {
 		names = append(names, regexp.QuoteMeta(sp.name))
 	}
-	cmd := exec.CommandContext(ctx, s.bin("ginkgo"), "--procs="+strconv.Itoa(o.procs), "--no-color", "--timeout="+o.timeout.String(),
+	cmd := exec.CommandContext(ctx, s.bin("ginkgo"), "--procs="+strconv.Itoa(o.procs), "--flake-attempts="+strconv.Itoa(o.attempts), "--no-color", "--timeout="+o.timeout.String(),
 		"--label-filter=Conformance", "--focus="+strings.Join(names, "|"), "--output-dir="+o.out, "--json-report=report.json",
 		s.bin("e2e.test"), "--",
 		"--kubeconfig="+o.kubeconfig, "--kubectl-path="+o.kubectl, "--provider=skeleton", "--report-dir="+o.out,

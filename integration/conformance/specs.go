@@ -33,6 +33,8 @@ type result struct {
 	passed  bool
 	took    time.Duration
 	message string // why it failed, in one line
+	// attempts is how often it was tried; 0 and 1 are once.
+	attempts int
 }
 
 // results hold the specs that were run, by name.
@@ -49,6 +51,18 @@ func (r results) fallen(names []listed) []string {
 	return out
 }
 
+// unsteady are the specs that did not pass at once.
+func (r results) unsteady() []string {
+	var out []string
+	for name, one := range r {
+		if one.passed && one.attempts > 1 {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // report is what ginkgo writes with --json-report (github.com/onsi/ginkgo/v2/types.Report), as far as it is needed.
 type report []struct {
 	SpecReports []struct {
@@ -58,6 +72,7 @@ type report []struct {
 		LeafNodeLocation        struct{ FileName string }
 		State                   string
 		RunTime                 time.Duration
+		NumAttempts             int
 		Failure                 struct{ Message string }
 	}
 }
@@ -84,7 +99,7 @@ func (r report) each(f func(spec, result)) {
 			_, file, _ := strings.Cut(s.LeafNodeLocation.FileName, "/test/e2e/")
 			message, _, _ := strings.Cut(strings.TrimSpace(s.Failure.Message), "\n")
 			f(spec{strings.Join(append(s.ContainerHierarchyTexts, s.LeafNodeText), " "), "test/e2e/" + file},
-				result{s.State == "passed", s.RunTime, message})
+				result{s.State == "passed", s.RunTime, message, s.NumAttempts})
 		}
 	}
 }
