@@ -84,8 +84,8 @@ func TestBadInput(t *testing.T) {
 	})
 	t.Run("a field skiff can not honour is warned of", func(t *testing.T) {
 		for _, cli := range d.CLIs() {
-			r := cli.Try(strings.Replace(podWith("  shareProcessNamespace: true\n  runtimeClassName: fast\n"), "name: bad", "name: warned-"+cli.Name, 1), "create", "--dry-run=server", "-f", "-")
-			if !strings.Contains(r.Err, "Warning:") || !strings.Contains(r.Err, "spec.runtimeClassName") {
+			r := cli.Try(strings.Replace(podWith("  shareProcessNamespace: true\n  hostUsers: false\n"), "name: bad", "name: warned-"+cli.Name, 1), "create", "--dry-run=server", "-f", "-")
+			if !strings.Contains(r.Err, "Warning:") || !strings.Contains(r.Err, "spec.hostUsers") {
 				t.Errorf("%s: exit %d, prints %q, says %q", cli.Name, r.Code, r.Out, r.Err)
 			}
 		}

@@ -176,6 +176,9 @@ func (b *bed) act(a act) {
 		b.stop()
 		b.start()
 	case "drop-claim":
+		if _, used := testbed.Get[*corev1.Pod](b.Bed, "default", fmt.Sprint("web-", n)); used {
+			return // its protection finalizer would keep it, and as upstream's the controller makes it anew for a new pod only
+		}
 		_ = registry.For[*corev1.PersistentVolumeClaim](b.Registry).Delete(ctx, "default", fmt.Sprint("data-web-", n), metav1.DeleteOptions{})
 	}
 	all := testbed.List[*corev1.Pod](b.Bed, "default")
