@@ -43,7 +43,7 @@ func (e *Engine) volume(ctx context.Context, name string) (found volume.Volume, 
 		return err
 	})
 	if err == nil && found.Labels[InstanceLabel] != e.instance {
-		err = &Error{Op: "create volume", Name: name, Kind: ErrConflict,
+		err = &Error{Op: "volume", Name: name, Kind: ErrConflict,
 			Err: errors.New("a volume of that name exists and is not this instance's")}
 	}
 	return found, err
@@ -113,9 +113,23 @@ func (e *Engine) RemoveVolumes(ctx context.Context) (int, error) {
 	return len(all.Volumes), nil
 }
 
-// RemoveVolume removes a volume and what is in it; none is no error. ErrConflict while a container has it mounted.
+// RemoveVolume removes a volume of this instance and what is in it; none is no error. ErrConflict while a container has it
+// mounted, and when it is not the instance's: a manifest may name any volume of the engine as its own.
 func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
-	err := e.call(ctx, "volume_remove", name, func(ctx context.Context, c *client.Client) error {
+	if _, err := e.volume(ctx, name); errors.Is(err, ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	// A daemon that was killed while it made the volume may have left this behind.
+	left, err := e.Inspect(ctx, opener(name))
+	if err == nil && left.Labels[InstanceLabel] == e.instance {
+		err = e.Remove(ctx, left.ID)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	err = e.call(ctx, "volume_remove", name, func(ctx context.Context, c *client.Client) error {
 		return c.VolumeRemove(ctx, name, false)
 	})
 	if errors.Is(err, ErrNotFound) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"k8s.io/utils/clock"
@@ -38,7 +37,7 @@ func reset(ctx context.Context, c Config, force bool, log *slog.Logger) (contain
 	case err != nil:
 		log.Warn("containers and network are left on the engine", "label", "skiff/instance="+id, "error", err)
 	}
-	return containers, errors.Join(os.RemoveAll(filepath.Join(sharedMemory, "skiff-"+id)), removeData(c))
+	return containers, errors.Join(os.RemoveAll(memoryPath(sharedMemory, id)), removeData(c))
 }
 
 // prune removes what an instance has on the engine.
@@ -52,11 +51,12 @@ func prune(ctx context.Context, c Config, id string, log *slog.Logger) (containe
 	if err != nil {
 		return 0, err
 	}
-	if err := engine.PruneInstance(ctx); err != nil {
-		return 0, err
+	pruned := engine.PruneInstance(ctx)
+	if pruned != nil && !errors.Is(pruned, docker.ErrEndpointsLost) {
+		return 0, pruned
 	}
 	_, err = engine.RemoveVolumes(ctx)
-	return len(list), err
+	return len(list), errors.Join(pruned, err)
 }
 
 // removeData removes what skiff keeps in its data directory, and the directory if nothing else is in it.

@@ -60,6 +60,10 @@ func (p podStreams) Dial(ctx context.Context, pod *corev1.Pod, port int32) (net.
 	if err != nil {
 		return nil, err
 	}
+	if p.Simulates(pod.Spec.NodeName) {
+		// Its address may be that of somebody on this machine's real network.
+		return nil, fmt.Errorf("dialing port %d of pod %s/%s: its node %s is simulated, nothing listens there", port, pod.Namespace, pod.Name, pod.Spec.NodeName)
+	}
 	return a.Dial(ctx, pod, port)
 }
 

@@ -153,8 +153,7 @@ func (v *volumes) makeEmpty(pod *corev1.Pod, volume *corev1.Volume) error {
 		return nil
 	}
 	if v.memory != "" {
-		// It may be in a directory that everybody may enter.
-		if err := os.MkdirAll(v.memory, 0o700); err != nil {
+		if err := os.Mkdir(v.memory, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 	}
@@ -176,7 +175,6 @@ func (v *volumes) remove(uid types.UID) error {
 	err := os.RemoveAll(v.podDir(uid))
 	if v.memory != "" {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(v.memory, string(uid))))
-		os.Remove(v.memory) //nolint:errcheck // it stays while another pod has a volume in it, and is made again when one is needed
 	}
 	return err
 }

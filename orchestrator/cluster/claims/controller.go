@@ -191,14 +191,18 @@ func (c *Controller) execute(ctx context.Context, v claimView, p claimPlan) erro
 		return c.bind(ctx, v.claim, v.named(p.volume))
 	case unprotect:
 		_, err := c.Claims.Update(ctx, v.claim.Namespace, v.claim.Name, func(current *corev1.PersistentVolumeClaim) error {
-			current.Finalizers = slices.DeleteFunc(current.Finalizers, func(f string) bool { return f == protectsClaim })
+			if current.UID == v.claim.UID {
+				current.Finalizers = slices.DeleteFunc(current.Finalizers, func(f string) bool { return f == protectsClaim })
+			}
 			return nil
 		})
 		return err
 	case lose:
 		_, err := c.Claims.UpdateStatus(ctx, v.claim.Namespace, v.claim.Name, func(current *corev1.PersistentVolumeClaim) error {
-			current.Status.Phase = corev1.ClaimLost
-			current.Status.AccessModes, current.Status.Capacity = nil, nil
+			if current.UID == v.claim.UID {
+				current.Status.Phase = corev1.ClaimLost
+				current.Status.AccessModes, current.Status.Capacity = nil, nil
+			}
 			return nil
 		})
 		return err
