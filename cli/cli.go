@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/go-logr/logr"
 	"github.com/urfave/cli/v2"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
 	"skiff/cli/args"
@@ -31,6 +33,7 @@ type DaemonHooks struct {
 // Main runs one command line (argv[0] is the program) and returns its exit code. It ends when ctx does; callers end ctx
 // on the first interrupt. It neither exits nor touches the process's own streams.
 func Main(ctx context.Context, s Streams, argv []string, hooks DaemonHooks) int {
+	klog.SetLogger(logr.Discard()) // the libraries' remarks are not for users; the daemon has them in its log
 	env := &command.Env{Streams: s, Clock: clock.RealClock{}, Lookup: os.LookupEnv, EnsureDaemon: hooks.Ensure, StopDaemon: hooks.Stop}
 	return run(ctx, env, argv, hooks)
 }

@@ -244,7 +244,7 @@ func (w *waiter) gone(ctx context.Context, o resource.Object) error {
 // until follows an object until the condition is met; it begins anew whenever the server ends the watch.
 func (w *waiter) until(ctx context.Context, o resource.Object) (*unstructured.Unstructured, error) {
 	for {
-		obj, err := w.client.Get(ctx, o.Ref)
+		obj, version, err := w.client.Latest(ctx, o.Ref)
 		if err != nil {
 			return nil, client.OrDone(ctx, err)
 		}
@@ -254,7 +254,7 @@ func (w *waiter) until(ctx context.Context, o resource.Object) (*unstructured.Un
 		if w.once {
 			return nil, fmt.Errorf("condition not met for %s", o.Ref)
 		}
-		obj, done, err := w.follow(ctx, o.Ref, obj.GetResourceVersion())
+		obj, done, err := w.follow(ctx, o.Ref, version)
 		if err != nil || done {
 			return obj, err
 		}

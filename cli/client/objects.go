@@ -172,6 +172,21 @@ func (c *Client) List(ctx context.Context, r Ref, o ListOptions) ([]unstructured
 	return out, version, err
 }
 
+// Latest fetches one object and a version to watch it from. The object's own will not do: it may be older than what the
+// server still knows of, and a watch from there would be refused again and again.
+func (c *Client) Latest(ctx context.Context, r Ref) (*unstructured.Unstructured, string, error) {
+	collection := r
+	collection.Name = ""
+	items, version, err := c.List(ctx, collection, ListOptions{Fields: "metadata.name=" + r.Name})
+	if err != nil {
+		return nil, "", err
+	}
+	if len(items) == 0 {
+		return nil, "", apierrors.NewNotFound(r.Mapping.Resource.GroupResource(), r.Name)
+	}
+	return &items[0], version, nil
+}
+
 // ListOf fetches a whole collection of a known type T, e.g. corev1.Pod.
 func ListOf[T any](ctx context.Context, c *Client, r Ref, o ListOptions) ([]T, error) {
 	items, _, err := c.List(ctx, r, o)

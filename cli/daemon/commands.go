@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -190,12 +192,26 @@ func startCommand() *cli.Command {
 			defer warnOfEngine(c, cfg)
 			if !started {
 				fmt.Fprintf(c.App.Writer, "the daemon runs already, as process %d\n", pid)
+				if given := givenServerFlags(c); len(given) > 0 {
+					fmt.Fprintf(c.App.ErrWriter, "Warning: %s has no effect on a daemon that runs: stop it first\n", strings.Join(given, ", "))
+				}
 				return nil
 			}
 			fmt.Fprintf(c.App.Writer, "daemon started, process %d; KUBECONFIG=%s\n", pid, cfg.kubeconfig())
 			return nil
 		}),
 	}
+}
+
+// givenServerFlags are the flags on the command line that say how a daemon is to run.
+func givenServerFlags(c *cli.Context) []string {
+	var given []string
+	for _, f := range serverFlags() {
+		if name := f.Names()[0]; name != dataDirFlag().Names()[0] && slices.Contains(c.LocalFlagNames(), name) {
+			given = append(given, "--"+name)
+		}
+	}
+	return given
 }
 
 func stopCommand() *cli.Command {

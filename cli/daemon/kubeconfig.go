@@ -58,6 +58,9 @@ func mergeKubeconfig(skiff *clientcmdapi.Config) (string, error) {
 	cluster, identity, context := skiff.Clusters[contextName], skiff.AuthInfos[contextName], skiff.Contexts[contextName]
 	// Otherwise they would be written back to where they were read from.
 	cluster.LocationOfOrigin, identity.LocationOfOrigin, context.LocationOfOrigin = "", "", ""
+	if before := user.Contexts[contextName]; before != nil && before.Namespace != "" {
+		context.Namespace = before.Namespace // chosen by the user
+	}
 	user.Clusters[contextName], user.AuthInfos[contextName], user.Contexts[contextName] = cluster, identity, context
 	user.CurrentContext = contextName
 	if err := clientcmd.ModifyConfig(access, *user, false); err != nil {

@@ -69,23 +69,17 @@ func (t *task) status(ctx context.Context, f follower) error {
 
 // follow tells of every state of an object until its rollout is done. It begins anew whenever the server ends the watch.
 func (f follower) follow(ctx context.Context, o resource.Object) error {
-	if done, err := f.tell(o, o.Value); err != nil || done {
-		return err
-	}
-	version := o.Value.GetResourceVersion()
 	for {
-		done, err := f.events(ctx, o, version)
-		if err != nil || done {
-			return err
-		}
-		now, err := f.client.Get(ctx, o.Ref)
+		now, version, err := f.client.Latest(ctx, o.Ref)
 		if err != nil {
 			return client.OrDone(ctx, err)
 		}
 		if done, err := f.tell(o, now); err != nil || done {
 			return err
 		}
-		version = now.GetResourceVersion()
+		if done, err := f.events(ctx, o, version); err != nil || done {
+			return err
+		}
 	}
 }
 

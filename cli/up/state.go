@@ -3,6 +3,7 @@ package up
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,7 +103,7 @@ func look(s snapshot, now time.Time, complete bool) picture {
 				continue // the pods of a job that is over
 			}
 			p.lines = append(p.lines, pl)
-			if f == nil && (pf == nil || countsForItself(w)) {
+			if f == nil && countsForItself(w) && !s.outdated(w, pod) {
 				f = pf
 			}
 		}
@@ -113,6 +114,38 @@ func look(s snapshot, now time.Time, complete bool) picture {
 		p.done = p.done && over(w, l, own)
 	}
 	return p
+}
+
+// outdated tells whether a pod is being replaced by its workload, because it is of a template that has been changed: what it
+// suffers from may have been mended.
+func (s snapshot) outdated(w workload, pod *corev1.Pod) bool {
+	switch w.Mapping.GroupVersionKind.Kind {
+	case "Deployment":
+		seen, _, _ := unstructured.NestedInt64(w.value.Object, "status", "observedGeneration")
+		newest := s.newestSet(w)
+		return seen < w.value.GetGeneration() || newest == nil || !metav1.IsControlledBy(pod, newest)
+	case "DaemonSet":
+		template := w.value.GetAnnotations()[appsv1.DeprecatedTemplateGeneration]
+		return template != "" && pod.Labels["pod-template-generation"] != template
+	}
+	return false
+}
+
+// newestSet is the replica set that a deployment rolls out.
+func (s snapshot) newestSet(w workload) *appsv1.ReplicaSet {
+	var newest *appsv1.ReplicaSet
+	last := int64(-1)
+	for _, rs := range s.sets {
+		ref := metav1.GetControllerOf(rs)
+		if ref == nil || ref.UID != w.value.GetUID() {
+			continue
+		}
+		revision, err := strconv.ParseInt(rs.Annotations["deployment.kubernetes.io/revision"], 10, 64)
+		if err == nil && revision > last {
+			newest, last = rs, revision
+		}
+	}
+	return newest
 }
 
 // over is whether a workload runs no more and never will. A pod that crashes is started again; only jobs and pods that

@@ -6,12 +6,15 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"skiff/cli/client"
 	"skiff/cli/resource"
@@ -220,5 +223,33 @@ func TestInOrder(t *testing.T) {
 	want = "Job0 Deployment4 Pod8 Pod2 | Gadget1 Service6 ConfigMap3 Secret7 | Namespace5 |"
 	if s := strings.Join(down, " "); s != want {
 		t.Errorf("got  %s\nwant %s", s, want)
+	}
+}
+
+// TestPodsOfAnOldTemplateFailNothing: what they suffer from may have been mended, and they are being replaced.
+func TestPodsOfAnOldTemplateFailNothing(t *testing.T) {
+	const text = `{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, uid: a, generation: 2}, spec: {replicas: 1}, status: {observedGeneration: 2, replicas: 2}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: a-old, ownerReferences: [{kind: ReplicaSet, name: old, uid: old, controller: true}]}, status: {phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: ImagePullBackOff}}}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: a-new, ownerReferences: [{kind: ReplicaSet, name: new, uid: new, controller: true}]}, status: {phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: ContainerCreating}}}]}}`
+	set := func(uid, revision string) *appsv1.ReplicaSet {
+		return &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{
+			UID: types.UID(uid), Annotations: map[string]string{"deployment.kubernetes.io/revision": revision},
+			OwnerReferences: []metav1.OwnerReference{{UID: "a", Controller: ptr.To(true)}},
+		}}
+	}
+	s := see(t, text)
+	s.sets = []*appsv1.ReplicaSet{set("old", "9"), set("new", "10")}
+	if p := look(s, noon, false); p.failure != nil {
+		t.Errorf("fails for a pod of the old replica set: %+v", p.failure)
+	}
+	s.sets = []*appsv1.ReplicaSet{set("old", "11"), set("new", "10")} // rolled back
+	if p := look(s, noon, false); p.failure == nil || p.failure.what != "pod/a-old" {
+		t.Errorf("the pod of the newest replica set fails nothing: %+v", p.failure)
+	}
+	s.workloads[0].value.SetGeneration(3)
+	if p := look(s, noon, false); p.failure != nil {
+		t.Errorf("fails although the deployment has a template that nobody has looked at: %+v", p.failure)
 	}
 }
