@@ -64,7 +64,8 @@ func (c Config) lockFile() string { return filepath.Join(c.DataDir, "daemon.lock
 func (c Config) instanceFile() string {
 	return filepath.Join(c.DataDir, "instance")
 }
-func (c Config) nodeFile() string { return filepath.Join(c.DataDir, "node") }
+func (c Config) namespaceFile() string { return filepath.Join(c.DataDir, "namespace") }
+func (c Config) nodeFile() string      { return filepath.Join(c.DataDir, "node") }
 
 // prepare makes the data directory, readable by its owner alone: it holds the key to the API, and so to the engine.
 func (c Config) prepare() error {

@@ -171,3 +171,30 @@ func TestWithoutADaemonTheKubeconfigSaysSo(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestNamespaceOutlivesTheKubeconfig(t *testing.T) {
+	c := Config{DataDir: t.TempDir()}
+	fresh := func() string {
+		cfg := newKubeconfig("127.0.0.1:1", clientIdentity{})
+		if err := recallNamespace(c, cfg); err != nil {
+			t.Fatal(err)
+		}
+		return cfg.Contexts[contextName].Namespace
+	}
+	if got := fresh(); got != "default" {
+		t.Errorf("at first %q", got)
+	}
+	chosen := newKubeconfig("127.0.0.1:1", clientIdentity{})
+	chosen.Contexts[contextName].Namespace = "dev"
+	if err := writeKubeconfig(c.kubeconfig(), chosen); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second removal finds no file
+		if err := removeKubeconfig(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fresh(); got != "dev" {
+		t.Errorf("afterwards %q, want the namespace that was chosen", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -45,6 +46,31 @@ func readKubeconfig(c Config) (*clientcmdapi.Config, error) {
 		return nil, fmt.Errorf("reading the daemon's kubeconfig: %w", err)
 	}
 	return cfg, nil
+}
+
+// keepNamespace notes the namespace that the user has chosen in the daemon's kubeconfig (kubectl config set-context --current
+// --namespace), for the file of the next daemon. Without a readable file what was noted before stays.
+func keepNamespace(c Config) error {
+	cfg, err := clientcmd.LoadFromFile(c.kubeconfig())
+	if err != nil || cfg.Contexts[contextName] == nil {
+		return nil
+	}
+	return writeFile(c.namespaceFile(), []byte(cfg.Contexts[contextName].Namespace+"\n"))
+}
+
+// recallNamespace puts the namespace that was noted into a new kubeconfig.
+func recallNamespace(c Config, cfg *clientcmdapi.Config) error {
+	raw, err := os.ReadFile(c.namespaceFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the namespace that was chosen: %w", err)
+	}
+	if kept := strings.TrimSpace(string(raw)); kept != "" {
+		cfg.Contexts[contextName].Namespace = kept
+	}
+	return nil
 }
 
 // mergeKubeconfig puts skiff's context into the user's own file and makes it the current one, leaving all others as they

@@ -64,7 +64,7 @@ func removeData(c Config) error {
 	var errs []error
 	for _, path := range []string{
 		c.database(), c.database() + "-wal", c.database() + "-shm", c.kubeconfig(), c.credentials(), c.volumes(), c.virtualNodes(),
-		c.logFile(), c.logFile() + ".1", c.instanceFile(), c.nodeFile(), c.lockFile(),
+		c.logFile(), c.logFile() + ".1", c.instanceFile(), c.nodeFile(), c.namespaceFile(), c.lockFile(),
 	} {
 		errs = append(errs, os.RemoveAll(path))
 	}

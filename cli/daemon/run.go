@@ -252,7 +252,11 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 	}
 	address := clientAddress(d.listener.Addr())
 	id := clientIdentity{ca: d.creds.CA(), cert: d.creds.AdminCert(), key: d.creds.AdminKey()}
-	if err := writeKubeconfig(d.config.kubeconfig(), newKubeconfig(address, id)); err != nil {
+	access := newKubeconfig(address, id)
+	if err := recallNamespace(d.config, access); err != nil {
+		return err
+	}
+	if err := writeKubeconfig(d.config.kubeconfig(), access); err != nil {
 		return err
 	}
 	d.log.Info("ready", "api", address, "data", d.config.DataDir, "instance", d.engine.Instance(), "engine", d.engine.Host())
@@ -266,6 +270,9 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 }
 
 func removeKubeconfig(c Config) error {
+	if err := keepNamespace(c); err != nil {
+		return err
+	}
 	if err := os.Remove(c.kubeconfig()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing the kubeconfig: %w", err)
 	}
