@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"skiff/docker"
 	"skiff/manifests/registry"
@@ -65,8 +67,19 @@ func (y *yard) options(n *corev1.Node) (node.Options, error) {
 	o.Name, o.Registered = n.Name, true
 	o.Recorder = y.Recorder(n.Name)
 	var err error
-	o.Capacity, err = capacity(n)
+	if o.Capacity, err = capacity(n); err != nil {
+		o.Recorder.Event(n, corev1.EventTypeWarning, "InvalidCapacity", "%v", err)
+	}
 	return o, err
+}
+
+// checkName refuses what can't be the name of a node: names are read from the
+// labels of containers, which anybody may write, and become paths.
+func checkName(name string) error {
+	if wrong := validation.IsDNS1123Subdomain(name); len(wrong) > 0 {
+		return fmt.Errorf("%q is not the name of a node: %s", name, strings.Join(wrong, "; "))
+	}
+	return nil
 }
 
 func (y *yard) dir(name string) string { return filepath.Join(y.Dir, name) }
@@ -83,10 +96,15 @@ func (y *yard) Abandoned(ctx context.Context, known func(string) bool) ([]string
 	var names []string
 	seen := map[string]bool{}
 	add := func(name string) {
-		if name != "" && !seen[name] && !known(name) {
-			seen[name] = true
-			names = append(names, name)
+		if name == "" || seen[name] || known(name) {
+			return
 		}
+		seen[name] = true
+		if err := checkName(name); err != nil {
+			y.Logger.Warn("not what a node has left", "error", err)
+			return
+		}
+		names = append(names, name)
 	}
 	for _, c := range list {
 		add(node.Of(c.Labels))
@@ -117,6 +135,9 @@ func (y *yard) ofNode(ctx context.Context, name string, do func(docker.Container
 }
 
 func (y *yard) Scrap(ctx context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("removing what a node has left: %w", err)
+	}
 	err := y.ofNode(ctx, name, func(c docker.Container) error {
 		if err := y.Node.Runtime.Remove(ctx, c.ID); err != nil {
 			return fmt.Errorf("removing container %s: %w", c.Name, err)

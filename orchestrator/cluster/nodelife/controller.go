@@ -11,7 +11,9 @@ package nodelife
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -65,6 +67,7 @@ type Controller struct {
 	recorder Recorder
 	nodes    registry.Client[*corev1.Node]
 	pods     registry.Client[*corev1.Pod]
+	leases   registry.Client[*coordinationv1.Lease]
 
 	pulses *pulses
 	// What earlier looks have done; the loop's one worker alone uses it. evicted is
@@ -87,6 +90,7 @@ func New(o Options) *Controller {
 	return &Controller{
 		options: o, clock: o.Clock, log: o.Logger.With("controller", "nodelife"), recorder: o.Recorder,
 		nodes: registry.For[*corev1.Node](o.Registry), pods: registry.For[*corev1.Pod](o.Registry),
+		leases: registry.For[*coordinationv1.Lease](o.Registry),
 		pulses: newPulses(), evicted: map[string]time.Time{},
 	}
 }
@@ -137,15 +141,8 @@ func (c *Controller) tell(n *corev1.Node, reason, message string) {
 
 // reconcile looks at all nodes.
 func (c *Controller) reconcile(ctx context.Context, _ all) (time.Duration, error) {
-	nodes := c.nodes.List("", nil)
-	p := makePlan(snapshot{
-		nodes: nodes, heard: c.pulses.all(), grace: c.options.GracePeriod, startup: c.options.StartupGracePeriod,
-		rate: c.options.EvictionRate, evicted: c.evicted, marked: c.marked, now: c.clock.Now(),
-	})
-	for _, s := range p.silent {
-		c.log.Info("node is silent", "node", s.node.Name, "cause", s.cause)
-	}
-	if err := c.execute(ctx, p); err != nil {
+	nodes, p, err := c.hear(ctx)
+	if err := errors.Join(err, c.execute(ctx, p)); err != nil {
 		return 0, err
 	}
 	c.remember(nodes, p)
@@ -156,6 +153,32 @@ func (c *Controller) reconcile(ctx context.Context, _ all) (time.Duration, error
 	}
 	c.down = p.down
 	return p.wake, nil
+}
+
+// hear marks the silent nodes and returns the plan of what else is to be done. A
+// plan by which a node is silent that has spoken meanwhile is given up for another:
+// what becomes of the others depends on that node too.
+func (c *Controller) hear(ctx context.Context) ([]*corev1.Node, plan, error) {
+	spoke := map[string]time.Time{}
+	for {
+		heard := c.pulses.all()
+		maps.Copy(heard, spoke)
+		nodes := c.nodes.List("", nil)
+		p := makePlan(snapshot{
+			nodes: nodes, heard: heard, grace: c.options.GracePeriod, startup: c.options.StartupGracePeriod,
+			rate: c.options.EvictionRate, evicted: c.evicted, marked: c.marked, now: c.clock.Now(),
+		})
+		for _, s := range p.silent {
+			c.log.Info("node is silent", "node", s.node.Name, "cause", s.cause)
+		}
+		names, err := c.markSilent(ctx, p.silent)
+		if len(names) == 0 {
+			return nodes, p, err
+		}
+		for _, name := range names {
+			spoke[name] = c.clock.Now()
+		}
+	}
 }
 
 // remember notes what has been done.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -20,11 +22,10 @@ const (
 	podWriters  = 64
 )
 
-// execute carries a plan out: first what keeps the scheduler and everybody else
-// off the silent nodes.
+// execute carries out what remains of a plan once the silent nodes are marked:
+// first what keeps the scheduler and everybody else off them.
 func (c *Controller) execute(ctx context.Context, p plan) error {
 	return errors.Join(
-		each(p.silent, nodeWriters, func(s silence) error { return c.markUnknown(ctx, s.node) }),
 		each(p.taints, nodeWriters, func(t tainting) error { return c.taint(ctx, t) }),
 		each(p.unready, nodeWriters, func(n *corev1.Node) error { return c.markPods(ctx, n.Name) }),
 	)
@@ -46,13 +47,34 @@ var silentConditions = []corev1.NodeConditionType{
 	corev1.NodeReady, corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure,
 }
 
-// markUnknown notes in a node's status that nothing is known of it, unless it has
-// said something since.
-func (c *Controller) markUnknown(ctx context.Context, seen *corev1.Node) error {
+// markSilent notes of which nodes nothing is known. It returns the names of those
+// that have said something since, or are gone.
+func (c *Controller) markSilent(ctx context.Context, silent []silence) (spoke []string, err error) {
+	var mu sync.Mutex
+	err = each(silent, nodeWriters, func(s silence) error {
+		err := c.markUnknown(ctx, s)
+		if errors.Is(err, errSpoke) || apierrors.IsNotFound(err) {
+			mu.Lock()
+			defer mu.Unlock()
+			spoke = append(spoke, s.node.Name)
+			return nil
+		}
+		return err
+	})
+	return spoke, err
+}
+
+// markUnknown notes in a node's status that nothing is known of it. It fails with
+// errSpoke if the node has said something since.
+func (c *Controller) markUnknown(ctx context.Context, s silence) error {
+	seen := s.node
 	was := condition(&seen.Status, corev1.NodeReady)
 	_, err := c.nodes.UpdateStatus(ctx, "", seen.Name, func(n *corev1.Node) error {
 		is := condition(&n.Status, corev1.NodeReady)
 		if n.UID != seen.UID || (was == nil) != (is == nil) || was != nil && !was.LastHeartbeatTime.Equal(&is.LastHeartbeatTime) {
+			return errSpoke
+		}
+		if c.heard(n.Name).After(s.heard) {
 			return errSpoke
 		}
 		setUnknown(n, metav1.NewTime(c.clock.Now()))
@@ -60,7 +82,7 @@ func (c *Controller) markUnknown(ctx context.Context, seen *corev1.Node) error {
 	})
 	switch {
 	case errors.Is(err, errSpoke), apierrors.IsNotFound(err):
-		return nil
+		return err
 	case err != nil:
 		return fmt.Errorf("marking node %s as unknown: %w", seen.Name, err)
 	}
@@ -68,6 +90,15 @@ func (c *Controller) markUnknown(ctx context.Context, seen *corev1.Node) error {
 		c.recorder.Event(seen, corev1.EventTypeNormal, "NodeNotReady", "Node %s status is now: NodeNotReady", seen.Name)
 	}
 	return nil
+}
+
+// heard is when a node was last heard from. It looks at the Lease itself, of which
+// the feed may not have told yet.
+func (c *Controller) heard(name string) time.Time {
+	if l, err := c.leases.Get(corev1.NamespaceNodeLease, name); err == nil {
+		c.pulses.lease(l, c.clock.Now())
+	}
+	return c.pulses.heard(name)
 }
 
 func setUnknown(n *corev1.Node, now metav1.Time) {

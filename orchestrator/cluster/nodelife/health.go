@@ -88,6 +88,16 @@ func (p *pulses) all() map[string]time.Time {
 	return heard
 }
 
+// heard is when a node was last heard from.
+func (p *pulses) heard(name string) (at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.nodes[name]; known != nil {
+		at = known.heard
+	}
+	return at
+}
+
 // forgive counts every node as heard from now.
 func (p *pulses) forgive(now time.Time) {
 	p.mu.Lock()

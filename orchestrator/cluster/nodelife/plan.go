@@ -30,6 +30,7 @@ type snapshot struct {
 // silence is a node that has not been heard from for too long.
 type silence struct {
 	node  *corev1.Node
+	heard time.Time
 	cause string
 }
 
@@ -148,5 +149,5 @@ func (p *planner) listen(n *corev1.Node) {
 		return
 	}
 	p.ready[n.Name] = corev1.ConditionUnknown
-	p.silent = append(p.silent, silence{n, fmt.Sprintf("not heard from for %s", p.now.Sub(heard))})
+	p.silent = append(p.silent, silence{n, heard, fmt.Sprintf("not heard from for %s", p.now.Sub(heard))})
 }

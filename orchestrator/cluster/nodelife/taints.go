@@ -42,7 +42,7 @@ func (p *planner) taint(n *corev1.Node, z zone) {
 	if execute != nil && !has(n.Spec.Taints, *execute) && !bearsNoExecute(n) {
 		may, hold := p.mayEvict(n, z)
 		if !may {
-			p.held = append(p.held, silence{n, hold})
+			p.held = append(p.held, silence{node: n, cause: hold})
 			execute = nil
 		}
 		t.evict = may

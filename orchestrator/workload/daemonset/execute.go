@@ -121,8 +121,9 @@ func (c *Controller) relabel(ctx context.Context, s *snapshot, hashes map[string
 			continue
 		}
 		_, err := c.pods.Update(ctx, pod.Namespace, pod.Name, func(current *corev1.Pod) error {
-			if current.UID == pod.UID {
-				current.Labels[appsv1.ControllerRevisionHashLabelKey] = s.hash
+			// Its labels may have been taken away meanwhile: then it is not the set's.
+			if current.UID == pod.UID && hashes[current.Labels[appsv1.ControllerRevisionHashLabelKey]] {
+				metav1.SetMetaDataLabel(&current.ObjectMeta, appsv1.ControllerRevisionHashLabelKey, s.hash)
 			}
 			return nil
 		})

@@ -55,9 +55,7 @@ func keepBooks(f *facts) *books {
 	if s.UncountedTerminatedPods == nil {
 		s.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{}
 	}
-	if len(f.active) == 0 {
-		b.verdict = f.verdict()
-	}
+	b.verdict = f.verdict()
 	s.Active = int32(len(f.active))
 	s.Ready = ptr.To(ready(f.active))
 	s.Terminating = ptr.To(int32(f.terminating))
@@ -96,7 +94,7 @@ func (b *books) enter(f *facts) {
 			} else if !f.uncounted.succeeded.Has(p.UID) {
 				notes.Succeeded = append(notes.Succeeded, p.UID)
 			}
-		case f.hasFailed(p) || b.verdict != nil && !b.verdict.success:
+		case f.hasFailed(p) || b.verdict != nil && !b.verdict.success && !workload.Active(p):
 			cause = "failed"
 			if rule(f.job.Spec.PodFailurePolicy, p).ignored {
 				cause = "failed, which is ignored"
@@ -121,10 +119,14 @@ func (b *books) enter(f *facts) {
 }
 
 // settles tells whether a pod's finalizer may go: when it has ended, or when the
-// job has. A failed pod is held until another bears its index's failures on.
+// job has and the pod is told to go. A failed pod is held until another bears its
+// index's failures on.
 func (b *books) settles(f *facts, p *corev1.Pod) bool {
-	if f.job.DeletionTimestamp != nil || b.verdict != nil || p.Status.Phase == corev1.PodSucceeded {
+	if f.job.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded {
 		return true
+	}
+	if b.verdict != nil {
+		return !workload.Active(p)
 	}
 	held := f.held[indexOf(p)]
 	return f.hasFailed(p) && (held == nil || held.UID != p.UID)
@@ -170,11 +172,11 @@ func (b *books) settleAll(unsettled sets.Set[types.UID]) {
 	settle(&s.UncountedTerminatedPods.Failed, &s.Failed)
 }
 
-// finish passes the verdict once all pods have ended and are counted.
+// finish carries the verdict out once all pods have ended and are counted.
 func (b *books) finish(now time.Time) bool {
 	s := &b.status
 	notes := s.UncountedTerminatedPods
-	if b.verdict == nil || b.more || len(notes.Succeeded)+len(notes.Failed) > 0 || *s.Terminating > 0 {
+	if b.verdict == nil || b.more || s.Active > 0 || len(notes.Succeeded)+len(notes.Failed) > 0 || *s.Terminating > 0 {
 		return false
 	}
 	c := setCondition(s, b.verdict.final(), b.verdict, now)

@@ -148,14 +148,35 @@ func (c *Controller) reconcile(ctx context.Context, key types.NamespacedName) (t
 		// A pod may have gone before it could be adopted, so look again.
 		p = c.plan(j, selector)
 	}
-	failed := c.carryOut(ctx, j, p)
-	if err := c.account(ctx, j, selector); err != nil {
+	failed, err := c.act(ctx, j, selector, p)
+	if err != nil {
 		if apierrors.IsNotFound(err) {
 			return 0, nil // the job has gone meanwhile
 		}
 		return 0, err
 	}
 	return p.after, failed
+}
+
+// act carries a plan out and keeps the books. That some of the plan failed does
+// not keep it from the books.
+func (c *Controller) act(ctx context.Context, j *batchv1.Job, s labels.Selector, p *plan) (failed, err error) {
+	if j, err = c.pass(ctx, j, p); err != nil {
+		return nil, err
+	}
+	failed = c.carryOut(ctx, j, p)
+	return failed, c.account(ctx, j, s)
+}
+
+// pass notes the plan's verdict before pods are deleted for it: without them, or
+// once they have ended, it could not be worked out again.
+func (c *Controller) pass(ctx context.Context, j *batchv1.Job, p *plan) (*batchv1.Job, error) {
+	if p.verdict == nil || len(p.delete) == 0 {
+		return j, nil
+	}
+	s := j.Status.DeepCopy()
+	setCondition(s, p.verdict.target(), p.verdict, c.options.Clock.Now())
+	return c.write(ctx, j, s)
 }
 
 func (c *Controller) plan(j *batchv1.Job, s labels.Selector) *plan {

@@ -232,6 +232,8 @@ func TestBooks(t *testing.T) {
 		{"an index is lost", "completions=3 indexed perIndex=0", []string{"a index=1 exit=1"}, "count pod a: failed\nsucceeded 0 [] failed 0 [a] done  lost 1"},
 		{"what still runs when a job fails has failed", "completions=3 target=FailureTarget", []string{"a going"},
 			"count pod a: failed\nthe end will be Failed: Before\nsucceeded 0 [] failed 0 [a]"},
+		{"the verdict stands before the pods go that are left", "completions=2 on=42:FailJob", []string{"a exit=42", "b"},
+			"count pod a: failed\nthe end will be Failed: PodFailurePolicy\nsucceeded 0 [] failed 0 [a]"},
 		{"a job being deleted lets its pods go", "completions=3 deleting", []string{"a"}, "count pod a: is not the job's business any more\nsucceeded 0 [] failed 0 []"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
