@@ -61,11 +61,13 @@ func (s *Scheduler) nodeChanged(e store.Event) {
 
 func (s *Scheduler) namespaceChanged(e store.Event) {
 	object := e.Object.(*corev1.Namespace)
+	var changed bool
 	if e.Type == watch.Deleted {
-		delete(s.cache.spaces, object.Name)
-		return
+		changed = s.cache.removeSpace(object.Name)
+	} else {
+		changed = s.cache.setSpace(object.Name, labels.Set(object.Labels))
 	}
-	if s.cache.setSpace(object.Name, labels.Set(object.Labels)) {
+	if changed {
 		s.moved(nil)
 	}
 }
