@@ -87,14 +87,16 @@ func grown(before, now corev1.ResourceList) bool {
 	return false
 }
 
-func (c *cache) removeNode(name string) {
+// removeNode takes note that a node is gone, and returns it if it was there.
+func (c *cache) removeNode(name string) *node {
 	n := c.nodes[name]
 	if n == nil || n.Node == nil {
-		return
+		return nil
 	}
 	c.list = slices.DeleteFunc(c.list, func(o *node) bool { return o == n })
 	n.Node = nil
 	c.drop(n)
+	return n
 }
 
 // node is the node of a name, made when it is not known.

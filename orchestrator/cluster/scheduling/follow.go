@@ -50,12 +50,17 @@ func (s *Scheduler) follow(ctx context.Context) (detach func(), err error) {
 func (s *Scheduler) nodeChanged(e store.Event) {
 	object := e.Object.(*corev1.Node)
 	if e.Type == watch.Deleted {
-		s.cache.removeNode(object.Name)
+		if n := s.cache.removeNode(object.Name); n != nil {
+			s.strand(n)
+		}
 		s.moved(nil)
 		return
 	}
-	if n, helps := s.cache.setNode(object); helps {
+	n, helps := s.cache.setNode(object)
+	if helps {
 		s.moved(n)
+	} else {
+		s.strand(n)
 	}
 }
 
@@ -153,7 +158,7 @@ func (s *Scheduler) moved(n *node) {
 	}
 	now := s.options.Clock.Now()
 	for e := range s.queue.parked {
-		fits, mayPreempt := s.outlook(e.pod, n)
+		fits, mayPreempt := s.outlook(e, n)
 		switch {
 		case fits, mayPreempt:
 			s.queue.wake(e, fits, now)
@@ -165,14 +170,28 @@ func (s *Scheduler) moved(n *node) {
 
 // outlook tells whether a pod that fitted nowhere fits on a node now, or might if
 // it took others off it.
-func (s *Scheduler) outlook(p *pod, n *node) (fits, mayPreempt bool) {
+func (s *Scheduler) outlook(e *entry, n *node) (fits, mayPreempt bool) {
 	if n == nil || n.Node == nil {
 		return false, false
 	}
+	p := e.pod
 	r := newSieve(p, s.cache).try(n)
 	if r == nil {
 		return true, false
 	}
+	if waitsFor := s.cache.nominated[p.UID]; waitsFor != nil {
+		return false, waitsFor == n && s.cache.wasted(e, n, r)
+	}
 	never := p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever
-	return false, !r.final && !never && s.cache.nominated[p.UID] == nil && len(n.outranked(p)) > 0
+	return false, !r.final && !never && len(n.outranked(p)) > 0
+}
+
+// strand wakes the pods that wait for room on a node that has become worse, if
+// it is of no use to them any more.
+func (s *Scheduler) strand(n *node) {
+	for _, p := range n.nominated {
+		if e := s.queue.entries[controller.NameOf(p)]; e != nil && s.queue.parked[e] && s.cache.stranded(e) {
+			s.queue.wake(e, false, s.options.Clock.Now())
+		}
+	}
 }

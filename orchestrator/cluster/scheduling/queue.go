@@ -68,6 +68,8 @@ type entry struct {
 	// hint: something has changed that may let it in. If it has not after all, or
 	// another was faster, that was no try.
 	hint bool
+	// victims are the pods that are to make room for it.
+	victims []types.UID
 	// complaint is what last went wrong while something was written for it.
 	complaint string
 }
