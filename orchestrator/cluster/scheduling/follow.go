@@ -2,7 +2,6 @@ package scheduling
 
 import (
 	"context"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -143,55 +142,5 @@ func (s *Scheduler) dismiss(p *corev1.Pod) {
 func (s *Scheduler) nominate(p *pod, node string) {
 	if before := s.cache.nominate(p, node); before != nil && before.key != node {
 		s.moved(before)
-	}
-}
-
-// gathering is how long what happens elsewhere is gathered before pods that
-// depend on it are looked at, so that they are not for every single pod of many.
-const gathering = 20 * time.Millisecond
-
-// moved wakes the pods that may fit somewhere now: on the node on which there is
-// more room, if it is not nil, or because other pods are elsewhere.
-func (s *Scheduler) moved(n *node) {
-	if len(s.queue.parked) == 0 || n == nil && s.queue.social == 0 {
-		return
-	}
-	now := s.options.Clock.Now()
-	for e := range s.queue.parked {
-		fits, mayPreempt := s.outlook(e, n)
-		switch {
-		case fits, mayPreempt:
-			s.queue.wake(e, fits, now)
-		case e.social:
-			s.queue.wake(e, true, now.Add(gathering))
-		}
-	}
-}
-
-// outlook tells whether a pod that fitted nowhere fits on a node now, or might if
-// it took others off it.
-func (s *Scheduler) outlook(e *entry, n *node) (fits, mayPreempt bool) {
-	if n == nil || n.Node == nil {
-		return false, false
-	}
-	p := e.pod
-	r := newSieve(p, s.cache).try(n)
-	if r == nil {
-		return true, false
-	}
-	if waitsFor := s.cache.nominated[p.UID]; waitsFor != nil {
-		return false, waitsFor == n && s.cache.wasted(e, n, r)
-	}
-	never := p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever
-	return false, !r.final && !never && len(n.outranked(p)) > 0
-}
-
-// strand wakes the pods that wait for room on a node that has become worse, if
-// it is of no use to them any more.
-func (s *Scheduler) strand(n *node) {
-	for _, p := range n.nominated {
-		if e := s.queue.entries[controller.NameOf(p)]; e != nil && s.queue.parked[e] && s.cache.stranded(e) {
-			s.queue.wake(e, false, s.options.Clock.Now())
-		}
 	}
 }

@@ -3,6 +3,8 @@ package scheduling
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,4 +94,47 @@ func TestWhatCanNotLetAWaitingPodIn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestManyThatWait holds that room is given to the most important of those that
+// wait, however many they are, and not to one that comes just after there is some.
+func TestManyThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.classes()
+		b.node("n cpu=1 pods=1000")
+		b.pod("q cpu=1 class=high")
+		synctest.Wait()
+		const many = 3*glance + 1
+		for i := range many {
+			class := "low"
+			if i == many/2 {
+				class = "middle"
+			}
+			b.pod(fmt.Sprintf("p%d cpu=1 class=%s", i, class))
+		}
+		synctest.Wait()
+		on := func() (there []string) {
+			for _, p := range testbed.List[*corev1.Pod](b.Bed, "default") {
+				if p.Spec.NodeName != "" {
+					there = append(there, p.Name)
+				}
+			}
+			return there
+		}
+		if got := on(); !slices.Equal(got, []string{"q"}) {
+			t.Fatalf("%v before, want q", got)
+		}
+		testbed.Kill[*corev1.Pod](b.Bed, "default", "q")
+		b.pod("new cpu=1 class=low")
+		synctest.Wait()
+		if got, want := on(), []string{fmt.Sprint("p", many/2)}; !slices.Equal(got, want) {
+			t.Errorf("%v got the room, want %v", got, want)
+		}
+		b.nodeStatus("n cpu=999 pods=1000")
+		synctest.Wait()
+		if got := len(on()); got != many+1 {
+			t.Errorf("%d pods on a node that has room for all, want %d", got, many+1)
+		}
+	})
 }
