@@ -138,3 +138,33 @@ func TestManyThatWait(t *testing.T) {
 		}
 	})
 }
+
+// TestLookedAtOnce holds that a pod is looked at for what has happened since it
+// was tried, and for nothing that had been before.
+func TestLookedAtOnce(t *testing.T) {
+	s := New(Options{})
+	s.cache = makeCache("node n cpu=1")
+	now := time.Now()
+	try := func(name string) *entry {
+		p := makePod(name + " cpu=1")
+		s.queue.put(p)
+		e, _ := s.queue.next(now)
+		s.queue.failed(e, newPod(p), false, now)
+		s.queue.done(e)
+		return e
+	}
+	early := try("early")
+	s.moved(s.cache.nodes["n"])
+	late := try("late")
+	if s.lookAround(now) {
+		t.Error("there is more to look at")
+	}
+	if s.queue.parked[early] || !s.queue.parked[late] {
+		t.Errorf("early waits: %t, late waits: %t; want false, true", s.queue.parked[early], s.queue.parked[late])
+	}
+	s.moved(s.cache.nodes["n"])
+	s.lookAround(now)
+	if s.queue.parked[late] {
+		t.Error("late is not looked at")
+	}
+}
