@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 
 	"skiff/manifests/registry"
@@ -171,4 +172,59 @@ func fill(b *testing.B, bed *testbed.Bed, pods int, change func(int, *corev1.Pod
 	if err := group.Wait(); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// BenchmarkDeparture is what it costs that a pod leaves a node while many wait
+// that it does not let in: for how long the feed of pods, which others share, is
+// kept by that, how long it then takes to look at those that wait, and for how
+// long the lock, and so the feed, is kept at most by that.
+func BenchmarkDeparture(b *testing.B) {
+	for _, kind := range []struct{ name, line string }{
+		{"too big", ""},
+		{"spread, apart from others", " label=app:x spread=1/zone/app:x apart=app:y@name"},
+	} {
+		for _, waiting := range []int{100, 5000} {
+			b.Run(fmt.Sprintf("%d wait %s", waiting, kind.name), func(b *testing.B) {
+				s := fullScheduler(waiting, kind.line)
+				leaves := makePod("leaves cpu=1 on=n0")
+				var told, looked, longest time.Duration
+				for b.Loop() {
+					s.cache.put(newPod(leaves), "n0", false)
+					start := time.Now()
+					s.podChanged(store.Event{Type: watch.Deleted, Object: leaves})
+					told += time.Since(start)
+					for more := true; more; {
+						start = time.Now()
+						more = s.lookAround(start)
+						looked += time.Since(start)
+						longest = max(longest, time.Since(start))
+					}
+					for _, e := range s.queue.entries {
+						s.queue.leave(e)
+						s.queue.park(e)
+					}
+				}
+				b.ReportMetric(float64(told.Nanoseconds())/float64(b.N), "ns/told")
+				b.ReportMetric(float64(looked.Nanoseconds())/float64(b.N), "ns/look")
+				b.ReportMetric(float64(longest.Nanoseconds()), "ns-longest")
+			})
+		}
+	}
+}
+
+// fullScheduler is one with 100 nodes with a pod each, and pods that fit nowhere.
+func fullScheduler(waiting int, line string) *Scheduler {
+	s := New(Options{})
+	for i := range 100 {
+		s.cache.setNode(makeNode(fmt.Sprintf("n%d zone=%d cpu=2", i, i%3)))
+		s.cache.put(newPod(makePod(fmt.Sprintf("x%d cpu=1 label=app:x", i))), fmt.Sprint("n", i), false)
+	}
+	for i := range waiting {
+		p := makePod(fmt.Sprintf("p%d cpu=3%s", i, line))
+		s.queue.put(p)
+		e, _ := s.queue.next(time.Now())
+		s.queue.failed(e, newPod(p), line != "", time.Now())
+		s.queue.done(e)
+	}
+	return s
 }

@@ -87,14 +87,16 @@ func grown(before, now corev1.ResourceList) bool {
 	return false
 }
 
-func (c *cache) removeNode(name string) {
+// removeNode takes note that a node is gone, and returns it if it was there.
+func (c *cache) removeNode(name string) *node {
 	n := c.nodes[name]
 	if n == nil || n.Node == nil {
-		return
+		return nil
 	}
 	c.list = slices.DeleteFunc(c.list, func(o *node) bool { return o == n })
 	n.Node = nil
 	c.drop(n)
+	return n
 }
 
 // node is the node of a name, made when it is not known.
@@ -189,16 +191,27 @@ func (c *cache) nominate(p *pod, name string) *node {
 	return before
 }
 
-// setSpace takes over a namespace's labels, and tells whether they are others.
-// What was counted by them is then counted anew when it is next asked for.
-func (c *cache) setSpace(name string, now labels.Set) bool {
+// setSpace takes over a namespace's labels, and tells whether it or they are new.
+// The feeds of namespaces and of pods do not wait for each other, so that a pod
+// may be known before its namespace is and after it no longer is. What was counted
+// by other labels is counted anew when it is next asked for: a pod that was
+// counted with the old ones and is let go with the new would leave a wrong count.
+func (c *cache) setSpace(name string, now labels.Set) (changed bool) {
 	before, known := c.spaces[name]
 	if known && maps.Equal(before, now) {
 		return false
 	}
 	c.spaces[name] = now
-	if known {
-		clear(c.census.tallies)
+	clear(c.census.tallies)
+	return true
+}
+
+// removeSpace forgets a namespace, and tells whether it was known.
+func (c *cache) removeSpace(name string) (changed bool) {
+	if _, known := c.spaces[name]; !known {
+		return false
 	}
-	return known
+	delete(c.spaces, name)
+	clear(c.census.tallies)
+	return true
 }

@@ -32,7 +32,7 @@ func (s *Scheduler) decide(e *entry, now time.Time) *decision {
 		s.queue.drop(e.name)
 		return nil
 	}
-	if e.hint && !fitsSomewhere(e.pod, s.cache) {
+	if e.hint && !fitsSomewhere(e.pod, s.cache) && !s.cache.stranded(e) {
 		s.queue.done(e)
 		return nil
 	}
@@ -57,6 +57,9 @@ func (s *Scheduler) decide(e *entry, now time.Time) *decision {
 func (s *Scheduler) makeRoom(d *decision, p *pod, failure *unfit) {
 	waitsFor := s.cache.nominated[p.UID]
 	plan := preempt(s.cache, failure, s.turn)
+	if !failure.leaving {
+		d.entry.victims = nil
+	}
 	if plan == nil {
 		// It goes on waiting only while those that it preempted leave.
 		if waitsFor != nil && !failure.leaving {
@@ -68,6 +71,7 @@ func (s *Scheduler) makeRoom(d *decision, p *pod, failure *unfit) {
 	}
 	for _, v := range plan.victims {
 		d.victims = append(d.victims, v.Pod)
+		d.entry.victims = append(d.entry.victims, v.UID)
 	}
 	d.nominated = plan.node.key
 	for _, other := range plan.node.nominated {

@@ -2,7 +2,6 @@ package scheduling
 
 import (
 	"context"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -50,22 +49,29 @@ func (s *Scheduler) follow(ctx context.Context) (detach func(), err error) {
 func (s *Scheduler) nodeChanged(e store.Event) {
 	object := e.Object.(*corev1.Node)
 	if e.Type == watch.Deleted {
-		s.cache.removeNode(object.Name)
+		if n := s.cache.removeNode(object.Name); n != nil {
+			s.strand(n)
+		}
 		s.moved(nil)
 		return
 	}
-	if n, helps := s.cache.setNode(object); helps {
+	n, helps := s.cache.setNode(object)
+	if helps {
 		s.moved(n)
+	} else {
+		s.strand(n)
 	}
 }
 
 func (s *Scheduler) namespaceChanged(e store.Event) {
 	object := e.Object.(*corev1.Namespace)
+	var changed bool
 	if e.Type == watch.Deleted {
-		delete(s.cache.spaces, object.Name)
-		return
+		changed = s.cache.removeSpace(object.Name)
+	} else {
+		changed = s.cache.setSpace(object.Name, labels.Set(object.Labels))
 	}
-	if s.cache.setSpace(object.Name, labels.Set(object.Labels)) {
+	if changed {
 		s.moved(nil)
 	}
 }
@@ -137,40 +143,4 @@ func (s *Scheduler) nominate(p *pod, node string) {
 	if before := s.cache.nominate(p, node); before != nil && before.key != node {
 		s.moved(before)
 	}
-}
-
-// gathering is how long what happens elsewhere is gathered before pods that
-// depend on it are looked at, so that they are not for every single pod of many.
-const gathering = 20 * time.Millisecond
-
-// moved wakes the pods that may fit somewhere now: on the node on which there is
-// more room, if it is not nil, or because other pods are elsewhere.
-func (s *Scheduler) moved(n *node) {
-	if len(s.queue.parked) == 0 || n == nil && s.queue.social == 0 {
-		return
-	}
-	now := s.options.Clock.Now()
-	for e := range s.queue.parked {
-		fits, mayPreempt := s.outlook(e.pod, n)
-		switch {
-		case fits, mayPreempt:
-			s.queue.wake(e, fits, now)
-		case e.social:
-			s.queue.wake(e, true, now.Add(gathering))
-		}
-	}
-}
-
-// outlook tells whether a pod that fitted nowhere fits on a node now, or might if
-// it took others off it.
-func (s *Scheduler) outlook(p *pod, n *node) (fits, mayPreempt bool) {
-	if n == nil || n.Node == nil {
-		return false, false
-	}
-	r := newSieve(p, s.cache).try(n)
-	if r == nil {
-		return true, false
-	}
-	never := p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever
-	return false, !r.final && !never && s.cache.nominated[p.UID] == nil && len(n.outranked(p)) > 0
 }

@@ -2,6 +2,7 @@ package scheduling
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -81,6 +82,43 @@ func TestChangedLabelsAreSeen(t *testing.T) {
 	expect("p near=app:y@name/{team:a}", "0/2 nodes are available: 2 node(s) didn't match pod affinity rules."+helpless(2))
 	c.setSpace("other", map[string]string{"team": "a"})
 	expect("p near=app:y@name/{team:a}", "b")
+}
+
+// TestNamespacesAreToldBeforeAndAfterTheirPods holds that a pod is counted right
+// whichever of the feeds of namespaces and pods is ahead.
+func TestNamespacesAreToldBeforeAndAfterTheirPods(t *testing.T) {
+	const apart, near = "p apart=app:x@name/{team:a}", "p near=app:x@name/{team:a}"
+	full := "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules." +
+		" preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+	none := "0/1 nodes are available: 1 node(s) didn't match pod affinity rules." + helpless(1)
+	for _, c := range []struct{ name, acts, want string }{
+		{"a namespace goes before its pod", "space, pod, ask, no space, no pod", "a / " + none},
+		{"a namespace goes, its pod is still there", "space, pod, ask, no space", "a / " + none},
+		{"a pod comes before its namespace", "ask, pod, space", full + " / a"},
+		{"a pod comes before its namespace and goes", "ask, pod, space, no pod", "a / " + none},
+		{"a pod comes before its namespace, and both go", "ask, pod, space, ask, no space, no pod, space", "a / " + none},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cache := makeCache("node a", "namespace default team:b")
+			for _, act := range strings.Split(c.acts, ", ") {
+				switch act {
+				case "ask":
+					_, _ = decideOn(cache, apart), decideOn(cache, near)
+				case "space":
+					cache.setSpace("other", map[string]string{"team": "a"})
+				case "no space":
+					cache.removeSpace("other")
+				case "pod":
+					cache.put(newPod(makePod("x on=a ns=other label=app:x")), "a", false)
+				case "no pod":
+					cache.take("x")
+				}
+			}
+			if got := decideOn(cache, apart) + " / " + decideOn(cache, near); got != c.want {
+				t.Errorf("\n got %s\nwant %s", got, c.want)
+			}
+		})
+	}
 }
 
 // TestTalliesAreBounded holds that what was asked long ago is dropped, and right

@@ -70,6 +70,29 @@ func makesRoom(p *pod) bool {
 	})
 }
 
+// stranded tells whether a pod waits for a node that is of no use to it any more.
+func (c *cache) stranded(e *entry) bool {
+	n := c.nominated[e.uid]
+	if n == nil {
+		return false
+	}
+	return n.Node == nil || c.wasted(e, n, newSieve(e.pod, c).try(n))
+}
+
+// wasted tells whether a pod waits in vain for the node that rejects it: it would
+// not fit there either once those have left that make room, or they have left.
+// Upstream tries to preempt others again then, and not before
+// (PodEligibleToPreemptOthers). A victim counts from when it was chosen, because
+// that it is about to leave is told only after it was written.
+func (c *cache) wasted(e *entry, n *node, r *rejection) bool {
+	if r == nil {
+		return false
+	}
+	return r.final || !slices.ContainsFunc(n.outranked(e.pod), func(other *pod) bool {
+		return makesRoom(other) || slices.Contains(e.victims, other.UID)
+	})
+}
+
 // candidates are the nodes where it helps to take pods off, or why it helps on
 // none.
 func candidates(c *cache, u *unfit, turn int) ([]*preemption, map[string]int) {

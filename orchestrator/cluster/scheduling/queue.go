@@ -43,6 +43,8 @@ type queue struct {
 	// news is sent to when there may be something to do.
 	news chan struct{}
 	came uint64
+	// moves is how many times something has happened that may let pods in.
+	moves uint64
 	// swept is when was last looked for those that have waited for long.
 	swept time.Time
 }
@@ -65,9 +67,13 @@ type entry struct {
 	pod *pod
 	// social: where other pods are is part of why it fits nowhere.
 	social bool
+	// seen is the last move that had happened when it was tried.
+	seen uint64
 	// hint: something has changed that may let it in. If it has not after all, or
 	// another was faster, that was no try.
 	hint bool
+	// victims are the pods that are to make room for it.
+	victims []types.UID
 	// complaint is what last went wrong while something was written for it.
 	complaint string
 }
@@ -152,7 +158,7 @@ func (q *queue) sweep(now time.Time) {
 // failed notes that a pod that is being worked on fits nowhere.
 func (q *queue) failed(e *entry, p *pod, social bool, now time.Time) {
 	e.tries++
-	e.last, e.pod = now, p
+	e.last, e.pod, e.seen = now, p, q.moves
 	q.unpark(e)
 	e.social = social
 	q.park(e)
@@ -225,6 +231,11 @@ func (q *queue) enter(l *line, e *entry) {
 	q.unpark(e)
 	e.in = l
 	heap.Push(l, e)
+	q.notify()
+}
+
+// notify tells that there may be something to do.
+func (q *queue) notify() {
 	select {
 	case q.news <- struct{}{}:
 	default:

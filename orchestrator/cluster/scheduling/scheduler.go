@@ -69,6 +69,9 @@ type Scheduler struct {
 	cache *cache
 	queue *queue
 	turn  int
+	// moves are what the pods that wait are to be looked at for after the round.
+	moves moves
+	round round
 }
 
 // New returns a scheduler.
@@ -153,6 +156,9 @@ func (s *Scheduler) decideNext() (*decision, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.options.Clock.Now()
+	if s.lookAround(now) {
+		return nil, 0
+	}
 	e, due := s.queue.next(now)
 	if e == nil {
 		if due.IsZero() {

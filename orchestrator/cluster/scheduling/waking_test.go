@@ -3,6 +3,8 @@ package scheduling
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,5 +93,78 @@ func TestWhatCanNotLetAWaitingPodIn(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestManyThatWait holds that room is given to the most important of those that
+// wait, however many they are, and not to one that comes just after there is some.
+func TestManyThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.classes()
+		b.node("n cpu=1 pods=1000")
+		b.pod("q cpu=1 class=high")
+		synctest.Wait()
+		const many = 3*glance + 1
+		for i := range many {
+			class := "low"
+			if i == many/2 {
+				class = "middle"
+			}
+			b.pod(fmt.Sprintf("p%d cpu=1 class=%s", i, class))
+		}
+		synctest.Wait()
+		on := func() (there []string) {
+			for _, p := range testbed.List[*corev1.Pod](b.Bed, "default") {
+				if p.Spec.NodeName != "" {
+					there = append(there, p.Name)
+				}
+			}
+			return there
+		}
+		if got := on(); !slices.Equal(got, []string{"q"}) {
+			t.Fatalf("%v before, want q", got)
+		}
+		testbed.Kill[*corev1.Pod](b.Bed, "default", "q")
+		b.pod("new cpu=1 class=low")
+		synctest.Wait()
+		if got, want := on(), []string{fmt.Sprint("p", many/2)}; !slices.Equal(got, want) {
+			t.Errorf("%v got the room, want %v", got, want)
+		}
+		b.nodeStatus("n cpu=999 pods=1000")
+		synctest.Wait()
+		if got := len(on()); got != many+1 {
+			t.Errorf("%d pods on a node that has room for all, want %d", got, many+1)
+		}
+	})
+}
+
+// TestLookedAtOnce holds that a pod is looked at for what has happened since it
+// was tried, and for nothing that had been before.
+func TestLookedAtOnce(t *testing.T) {
+	s := New(Options{})
+	s.cache = makeCache("node n cpu=1")
+	now := time.Now()
+	try := func(name string) *entry {
+		p := makePod(name + " cpu=1")
+		s.queue.put(p)
+		e, _ := s.queue.next(now)
+		s.queue.failed(e, newPod(p), false, now)
+		s.queue.done(e)
+		return e
+	}
+	early := try("early")
+	s.moved(s.cache.nodes["n"])
+	late := try("late")
+	if s.lookAround(now) {
+		t.Error("there is more to look at")
+	}
+	if s.queue.parked[early] || !s.queue.parked[late] {
+		t.Errorf("early waits: %t, late waits: %t; want false, true", s.queue.parked[early], s.queue.parked[late])
+	}
+	s.moved(s.cache.nodes["n"])
+	s.lookAround(now)
+	if s.queue.parked[late] {
+		t.Error("late is not looked at")
 	}
 }
