@@ -62,6 +62,7 @@ func TestControllersTogether(t *testing.T) {
 		o := orchestrator.New(orchestrator.Options{Registry: b.Registry, RootCA: []byte("pem"), Metrics: prometheus.NewRegistry()})
 		stop := b.Run(func(ctx context.Context) error { return o.Run(ctx) })
 		node(b, "laptop")
+		synctest.Wait() // else the scheduler may hear of the pods first, and complains that there is no node
 		testbed.Create(b, controller(3))
 		synctest.Wait()
 		pods := testbed.List[*corev1.Pod](b, "default")
