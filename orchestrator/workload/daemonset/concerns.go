@@ -1,8 +1,6 @@
 package daemonset
 
 import (
-	"reflect"
-
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"skiff/orchestrator/controller"
+	"skiff/orchestrator/workload"
 	"skiff/store"
 )
 
@@ -23,34 +22,12 @@ func (c *Controller) setConcerns(now, before *appsv1.DaemonSet, add func(types.N
 
 // podConcerns adds the sets that a change of a pod concerns.
 func (c *Controller) podConcerns(now, before *corev1.Pod, add func(types.NamespacedName)) {
-	var none types.NamespacedName
-	is, was := none, none
-	if now != nil {
-		is = controllerOf(now)
-	}
-	if before != nil {
-		was = controllerOf(before)
-	}
-	if was != none && was != is {
-		add(was)
-	}
-	switch {
-	case is != none:
-		add(is)
-	case now == nil || metav1.GetControllerOfNoCopy(now) != nil:
-	case before == nil || was != none || !reflect.DeepEqual(now.Labels, before.Labels):
-		c.adopters(now, add)
-	}
+	workload.Concerns(now, before, func(p *corev1.Pod) types.NamespacedName { return controllerOf(p) },
+		func(p *corev1.Pod, add func(types.NamespacedName)) { c.adopters(p, add) }, add)
 }
 
 // controllerOf names the DaemonSet that an object says controls it.
-func controllerOf(o store.Object) (none types.NamespacedName) {
-	ref := metav1.GetControllerOfNoCopy(o)
-	if ref == nil || ref.Kind != gvk.Kind {
-		return none
-	}
-	return types.NamespacedName{Namespace: o.GetNamespace(), Name: ref.Name}
-}
+func controllerOf(o metav1.Object) types.NamespacedName { return workload.ControllerOf(o, gvk) }
 
 // adopters adds the sets that select an object without a controller.
 func (c *Controller) adopters(o store.Object, add func(types.NamespacedName)) {

@@ -27,6 +27,7 @@ import (
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
+	"skiff/orchestrator/workload"
 	"skiff/orchestrator/workload/revision"
 )
 
@@ -210,16 +211,7 @@ func (c *Controller) observe(set *appsv1.DaemonSet, selector labels.Selector, h 
 		set: set, selector: selector, nodes: c.nodes.List("", nil), hash: hashOf(h.Update),
 		retry: c.backoffs.until(set.UID, set.Status.ObservedGeneration), now: c.options.Clock.Now(),
 	}
-	for _, p := range c.pods.ByIndex(registry.IndexController, string(set.UID)) {
-		if controllerOf(p) == controller.NameOf(set) {
-			s.pods = append(s.pods, p)
-		}
-	}
-	for _, p := range c.pods.ByIndex(registry.IndexController, "") {
-		if p.Namespace == set.Namespace {
-			s.pods = append(s.pods, p)
-		}
-	}
+	s.pods = workload.Candidates(c.pods, set, func(p *corev1.Pod) types.NamespacedName { return controllerOf(p) })
 	return s
 }
 

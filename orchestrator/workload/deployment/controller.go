@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -198,7 +197,7 @@ func (c *Controller) observe(d *appsv1.Deployment) (snapshot, error) {
 	}
 	s := snapshot{deployment: d, selector: selector, now: c.options.Clock.Now()}
 	for _, rs := range c.sets.ByIndex(registry.IndexController, string(d.UID)) {
-		if c.controllerOf(rs) == controller.NameOf(d) {
+		if controllerOf(rs) == controller.NameOf(d) {
 			s.sets = append(s.sets, rs)
 		}
 	}
@@ -218,31 +217,11 @@ func (c *Controller) observe(d *appsv1.Deployment) (snapshot, error) {
 
 // concerns adds the Deployments that a change of a set concerns.
 func (c *Controller) concerns(now, before *appsv1.ReplicaSet, add func(types.NamespacedName)) {
-	var none types.NamespacedName
-	is, was := c.controllerOf(now), c.controllerOf(before)
-	if was != none && was != is {
-		add(was)
-	}
-	switch {
-	case is != none:
-		add(is)
-	case now == nil || metav1.GetControllerOfNoCopy(now) != nil:
-	case before == nil || was != none || !reflect.DeepEqual(now.Labels, before.Labels):
-		c.adopters(now, add)
-	}
+	workload.Concerns(now, before, controllerOf, c.adopters, add)
 }
 
 // controllerOf names the Deployment that a set says controls it.
-func (c *Controller) controllerOf(rs *appsv1.ReplicaSet) (none types.NamespacedName) {
-	if rs == nil {
-		return none
-	}
-	ref := metav1.GetControllerOfNoCopy(rs)
-	if ref == nil || ref.Kind != gvk.Kind {
-		return none
-	}
-	return types.NamespacedName{Namespace: rs.Namespace, Name: ref.Name}
-}
+func controllerOf(rs *appsv1.ReplicaSet) types.NamespacedName { return workload.ControllerOf(rs, gvk) }
 
 // adopters adds the Deployments that select a set without a controller.
 func (c *Controller) adopters(rs *appsv1.ReplicaSet, add func(types.NamespacedName)) {
@@ -266,7 +245,7 @@ func (c *Controller) awaits(now, before *corev1.Pod, add func(types.NamespacedNa
 	if err != nil {
 		return
 	}
-	key := c.controllerOf(rs)
+	key := controllerOf(rs)
 	if d, err := c.deployments.Get(key.Namespace, key.Name); err == nil && d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
 		add(key)
 	}

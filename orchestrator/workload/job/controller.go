@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"sync"
 	"time"
 
@@ -25,8 +24,8 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
-	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
+	"skiff/orchestrator/workload"
 )
 
 // Component is where the events of jobs come from.
@@ -241,19 +240,7 @@ func (c *Controller) forget(key types.NamespacedName) {
 
 // observe reads the pods a job controls or might adopt.
 func (c *Controller) observe(j *batchv1.Job, selector labels.Selector) snapshot {
-	s := snapshot{job: j, selector: selector, now: c.options.Clock.Now()}
-	for _, p := range c.options.Pods.ByIndex(registry.IndexController, string(j.UID)) {
-		// The UID is the controller's own; a reference from another namespace, or
-		// with another name, is no reference to it.
-		if controllerOf(p) == controller.NameOf(j) {
-			s.pods = append(s.pods, p)
-		}
-	}
-	for _, p := range c.options.Pods.ByIndex(registry.IndexController, "") {
-		if p.Namespace == j.Namespace {
-			s.pods = append(s.pods, p)
-		}
-	}
+	s := snapshot{job: j, selector: selector, now: c.options.Clock.Now(), pods: workload.Candidates(c.options.Pods, j, controllerOf)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if known, ok := c.failures[controller.NameOf(j)]; ok && known.uid == j.UID {
@@ -264,18 +251,7 @@ func (c *Controller) observe(j *batchv1.Job, selector labels.Selector) snapshot 
 
 // concerns adds the jobs that a change of a pod concerns.
 func (c *Controller) concerns(now, before *corev1.Pod, add func(types.NamespacedName)) {
-	var none types.NamespacedName
-	is, was := controllerOf(now), controllerOf(before)
-	if was != none && was != is {
-		add(was)
-	}
-	switch {
-	case is != none:
-		add(is)
-	case now == nil || metav1.GetControllerOfNoCopy(now) != nil:
-	case before == nil || was != none || !reflect.DeepEqual(now.Labels, before.Labels):
-		c.adopters(now, add)
-	}
+	workload.Concerns(now, before, controllerOf, c.adopters, add)
 }
 
 // adopters adds the jobs that select a pod without a controller.

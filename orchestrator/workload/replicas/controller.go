@@ -21,7 +21,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -36,6 +35,7 @@ import (
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
+	"skiff/orchestrator/workload"
 	"skiff/store"
 )
 
@@ -177,19 +177,7 @@ func (c *Controller[T]) report(ctx context.Context, s set, f *failure) (time.Dur
 
 // observe reads the pods a set controls or might adopt.
 func (c *Controller[T]) observe(s set) snapshot {
-	o := snapshot{set: s, now: c.options.Clock.Now()}
-	for _, p := range c.pods.ByIndex(registry.IndexController, string(s.object.GetUID())) {
-		// The UID is the controller's own; a reference from another namespace, or
-		// with another name, is no reference to it.
-		if ref := c.controllerOf(p); ref == controller.NameOf(s.object) {
-			o.pods = append(o.pods, p)
-		}
-	}
-	for _, p := range c.pods.ByIndex(registry.IndexController, "") {
-		if p.Namespace == s.object.GetNamespace() {
-			o.pods = append(o.pods, p)
-		}
-	}
+	o := snapshot{set: s, now: c.options.Clock.Now(), pods: workload.Candidates(c.pods, s.object, c.controllerOf)}
 	if owner := metav1.GetControllerOfNoCopy(s.object); owner != nil {
 		for _, sibling := range c.sets.ByIndex(registry.IndexOwner, string(owner.UID)) {
 			o.related = append(o.related, c.pods.ByIndex(registry.IndexController, string(sibling.GetUID()))...)
@@ -200,30 +188,12 @@ func (c *Controller[T]) observe(s set) snapshot {
 
 // concerns adds the sets that a change of a pod concerns.
 func (c *Controller[T]) concerns(now, before *corev1.Pod, add func(types.NamespacedName)) {
-	var none types.NamespacedName
-	is, was := c.controllerOf(now), c.controllerOf(before)
-	if was != none && was != is {
-		add(was)
-	}
-	switch {
-	case is != none:
-		add(is)
-	case now == nil || metav1.GetControllerOfNoCopy(now) != nil:
-	case before == nil || was != none || !reflect.DeepEqual(now.Labels, before.Labels):
-		c.adopters(now, add)
-	}
+	workload.Concerns(now, before, c.controllerOf, c.adopters, add)
 }
 
 // controllerOf names the set of this kind that a pod says controls it.
-func (c *Controller[T]) controllerOf(p *corev1.Pod) (none types.NamespacedName) {
-	if p == nil {
-		return none
-	}
-	ref := metav1.GetControllerOfNoCopy(p)
-	if ref == nil || ref.Kind != c.kind.gvk.Kind {
-		return none
-	}
-	return types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}
+func (c *Controller[T]) controllerOf(p *corev1.Pod) types.NamespacedName {
+	return workload.ControllerOf(p, c.kind.gvk)
 }
 
 // adopters adds the sets that select a pod without a controller. With several,

@@ -26,6 +26,7 @@ import (
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
+	"skiff/orchestrator/workload"
 	"skiff/orchestrator/workload/revision"
 )
 
@@ -188,16 +189,7 @@ func (c *Controller) observe(set *appsv1.StatefulSet, selector labels.Selector, 
 	if s.current == nil {
 		s.current = s.update
 	}
-	for _, p := range c.pods.ByIndex(registry.IndexController, string(set.UID)) {
-		if c.controllerOf(p) == controller.NameOf(set) {
-			s.pods = append(s.pods, p)
-		}
-	}
-	for _, p := range c.pods.ByIndex(registry.IndexController, "") {
-		if p.Namespace == set.Namespace {
-			s.pods = append(s.pods, p)
-		}
-	}
+	s.pods = workload.Candidates(c.pods, set, c.controllerOf)
 	if len(set.Spec.VolumeClaimTemplates) > 0 {
 		for _, claim := range c.volumeClaims.List(set.Namespace, nil) {
 			s.claims[claim.Name] = claim
