@@ -39,6 +39,10 @@ const eventLife = time.Hour
 // garbagePercent is how much garbage may gather beside what is alive before it is collected. Go's own is 100.
 const garbagePercent = 75
 
+// engineAnswers is how long the daemon holds back that it is ready, for the engine to say what machine it is on. It takes some
+// 20 ms.
+const engineAnswers = 2 * time.Second
+
 // Run is the daemon: it takes the data directory, opens the store, serves the API and works on the desired state until ctx
 // ends. It calls ready once the API answers and the kubeconfig is in place. Workloads run on when it returns, and the next Run
 // takes them over.
@@ -259,6 +263,7 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 	if err := writeKubeconfig(d.config.kubeconfig(), access); err != nil {
 		return err
 	}
+	d.awaitNode(ctx)
 	d.log.Info("ready", "api", address, "data", d.config.DataDir, "instance", d.engine.Instance(), "engine", d.engine.Host())
 	if err := ready(); err != nil {
 		return err
@@ -267,6 +272,17 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 		d.log.Warn("the daemon takes more memory than it needs", "error", err)
 	}
 	return nil
+}
+
+// awaitNode returns once the machine's own node can be seen, for whoever waits for the daemon asks for it next. An engine that
+// does not answer delays nobody for longer than engineAnswers.
+func (d *daemon) awaitNode(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, engineAnswers)
+	defer cancel()
+	select {
+	case <-d.agent.Introduced():
+	case <-ctx.Done():
+	}
 }
 
 func removeKubeconfig(c Config) error {

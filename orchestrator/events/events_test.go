@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -163,6 +164,25 @@ func TestEventsOfAnotherObjectFieldOrSourceAreOthers(t *testing.T) {
 00:00:00 Normal Started: Started
 00:00:00 Normal Started: Started
 00:00:00 Normal Started: Started`)
+	})
+}
+
+func TestPreparedEventComesBeforeWhatItCaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		b, stop := start(t, m, Options{})
+		scheduled := b.Recorder("default-scheduler", "").Prepare(pod("a"), corev1.EventTypeNormal, "Scheduled", "Assigned to n")
+		time.Sleep(time.Second)
+		b.Recorder("kubelet", "n").Event(pod("a"), corev1.EventTypeNormal, "Pulled", "Present")
+		synctest.Wait()
+		check(t, "events before it was recorded", m.text(), "00:00:01 Normal Pulled: Present")
+		scheduled()
+		stop()
+		check(t, "events", m.text(), "00:00:00 Normal Scheduled: Assigned to n\n00:00:01 Normal Pulled: Present")
+		names := slices.Sorted(maps.Keys(m.stored))
+		if first := m.stored[names[0]]; first.Reason != "Scheduled" {
+			t.Errorf("by name, as clients list them, %s is first", first.Reason)
+		}
 	})
 }
 

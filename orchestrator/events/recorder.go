@@ -22,15 +22,24 @@ type Recorder struct {
 // UpperCamelCase. It never waits: when the broker can't keep up the event is
 // counted as dropped.
 func (r *Recorder) Event(object runtime.Object, eventType, reason, format string, args ...any) {
+	r.Prepare(object, eventType, reason, format, args...)()
+}
+
+// Prepare is Event for what is about to be done: the event bears the time of this call, and is recorded when the returned
+// function is called, once it has been done. Whoever is woken by the deed may be quicker with an event of his own, which
+// must not come first in a list.
+func (r *Recorder) Prepare(object runtime.Object, eventType, reason, format string, args ...any) (record func()) {
 	ref, err := r.broker.refer(object)
 	if err != nil {
 		r.broker.logger.Error("event not recorded", "reason", reason, "error", err)
-		return
+		return func() {}
 	}
-	message := fmt.Sprintf(format, args...)
-	r.broker.logger.Debug("event", "kind", ref.Kind, "namespace", ref.Namespace, "name", ref.Name,
-		"type", eventType, "reason", reason, "message", message, "source", r.source.Component)
-	r.broker.offer(r.event(ref, eventType, reason, message))
+	e := r.event(ref, eventType, reason, fmt.Sprintf(format, args...))
+	return func() {
+		r.broker.logger.Debug("event", "kind", ref.Kind, "namespace", ref.Namespace, "name", ref.Name,
+			"type", eventType, "reason", reason, "message", e.Message, "source", r.source.Component)
+		r.broker.offer(e)
+	}
 }
 
 func (r *Recorder) event(ref *corev1.ObjectReference, eventType, reason, message string) *corev1.Event {

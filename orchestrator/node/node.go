@@ -138,6 +138,7 @@ type Agent struct {
 	removals        chan struct{}
 	engine          engineState
 	machine         machine
+	introduced      chan struct{}
 
 	mu sync.Mutex
 	// records hold what is known of each pod.
@@ -164,6 +165,7 @@ func New(o Options) *Agent {
 		pullPolicy:  backoffPolicy{first: o.PullBackoff, max: o.MaxPullBackoff},
 		removals:    make(chan struct{}, o.Removals),
 		engine:      engineState{gone: notListedYet},
+		introduced:  make(chan struct{}),
 		records:     map[types.UID]*record{},
 		users:       map[objectRef]map[types.UID]struct{}{},
 	}
@@ -187,7 +189,7 @@ func (a *Agent) Services(namespace string) []*corev1.Service {
 	return a.services.List(namespace, labels.Everything())
 }
 
-// Run runs the node's pods until ctx ends, and returns when all it started has ended. Containers go on running. An
+// Run runs the node's pods until ctx ends, once in an agent's life, and returns when all it started has ended. Containers go on running. An
 // error means that the store could not be followed.
 func (a *Agent) Run(ctx context.Context) error {
 	if a.VolumeDir != "" {

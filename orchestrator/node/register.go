@@ -66,10 +66,14 @@ func (m *machine) capacity() corev1.ResourceList {
 	return m.limits
 }
 
+// Introduced is closed once the running agent has tried to write its Node object for the first time.
+func (a *Agent) Introduced() <-chan struct{} { return a.introduced }
+
 // keepNode registers the node and keeps its Lease and its status up to date until ctx ends. What could not be found out or
 // written is tried again with the next Lease.
 func (a *Agent) keepNode(ctx context.Context) error {
 	stale := !a.describeNode(ctx)
+	close(a.introduced)
 	a.tellNode(corev1.EventTypeNormal, "Starting", "Starting kubelet.")
 	a.renewLease(ctx)
 	lease := a.Clock.NewTicker(a.LeaseInterval)

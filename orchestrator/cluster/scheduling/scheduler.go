@@ -43,6 +43,7 @@ type Binder interface {
 // Recorder records events; an *events.Recorder is one.
 type Recorder interface {
 	Event(object runtime.Object, eventType, reason, format string, args ...any)
+	Prepare(object runtime.Object, eventType, reason, format string, args ...any) (record func())
 }
 
 // Options are what the scheduler needs.

@@ -51,6 +51,8 @@ func (s *Scheduler) finish(d *decision, err error) {
 }
 
 func (s *Scheduler) bind(ctx context.Context, p *corev1.Pod, node string) error {
+	scheduled := s.options.Recorder.Prepare(p, corev1.EventTypeNormal, "Scheduled",
+		"Successfully assigned %s/%s to %s", p.Namespace, p.Name, node)
 	err := s.options.Binder.Assign(ctx, p.Namespace, &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID},
 		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
@@ -62,8 +64,7 @@ func (s *Scheduler) bind(ctx context.Context, p *corev1.Pod, node string) error 
 		}
 		return fmt.Errorf("binding pod %s/%s to node %s: %w", p.Namespace, p.Name, node, err)
 	}
-	s.options.Recorder.Event(p, corev1.EventTypeNormal, "Scheduled",
-		"Successfully assigned %s/%s to %s", p.Namespace, p.Name, node)
+	scheduled()
 	return nil
 }
 

@@ -169,6 +169,11 @@ func (r *Recorder) Event(object runtime.Object, eventType, reason, format string
 	r.lines = append(r.lines, fmt.Sprintf("%s %s %s: ", eventType, reason, name)+fmt.Sprintf(format, args...))
 }
 
+// Prepare keeps an event once the returned function is called.
+func (r *Recorder) Prepare(object runtime.Object, eventType, reason, format string, args ...any) (record func()) {
+	return func() { r.Event(object, eventType, reason, format, args...) }
+}
+
 // Take returns the sorted lines kept since the last call.
 func (r *Recorder) Take() string {
 	r.mu.Lock()
