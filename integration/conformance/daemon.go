@@ -54,8 +54,17 @@ func startDaemon(ctx context.Context, root, skiff, out string) (d *daemon, err e
 	if string(said[:n]) != "ready\n" {
 		return nil, errors.Join(fmt.Errorf("the daemon did not become ready: %q; see %s", said[:n], log.Name()), d.reset(ctx))
 	}
+	if err := d.addNode(ctx, "conformance-2"); err != nil {
+		return nil, errors.Join(err, d.reset(ctx))
+	}
 	say("the daemon runs; its log: %s", log.Name())
 	return d, nil
+}
+
+// addNode adds a virtual node: some specs want two. The suite waits until all nodes are ready.
+func (d *daemon) addNode(ctx context.Context, name string) error {
+	_, err := output(exec.CommandContext(ctx, d.skiff, "node", "add", name, "--data-dir", d.data()))
+	return err
 }
 
 func (d *daemon) data() string       { return filepath.Join(d.dir, "data") }

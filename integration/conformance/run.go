@@ -63,7 +63,7 @@ func (s *suite) run(ctx context.Context, o runOptions) (results, error) {
 		"--label-filter=Conformance", "--focus="+strings.Join(names, "|"), "--output-dir="+o.out, "--json-report=report.json",
 		s.bin("e2e.test"), "--",
 		"--kubeconfig="+o.kubeconfig, "--kubectl-path="+o.kubectl, "--provider=skeleton", "--report-dir="+o.out,
-		"--num-nodes=1", "--allowed-not-ready-nodes=0", "--delete-namespace=true", "--disable-log-dump")
+		"--allowed-not-ready-nodes=0", "--delete-namespace=true", "--disable-log-dump")
 	// Ginkgo writes its report when it is interrupted, but not when it is killed.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Minute

@@ -71,9 +71,9 @@ func midnight(t time.Time) time.Time {
 // those of robfig/cron's SpecSchedule.Next, so that it comes to the same times
 // where the clock changes, the odd ones included: an hour that is repeated is due
 // twice, one that is left out is not due, and neither is a day without a midnight
-// in zones east of Greenwich.
-func (f *fields) walk(t time.Time) time.Time {
-	t = t.Add(time.Second - time.Duration(t.Nanosecond()))
+// in zones east of Greenwich. Unlike upstream's it never leads back.
+func (f *fields) walk(after time.Time) time.Time {
+	t := after.Add(time.Second - time.Duration(after.Nanosecond()))
 	limit := t.Year() + years
 	floored := false
 	for t.Year() <= limit {
@@ -83,11 +83,27 @@ func (f *fields) walk(t time.Time) time.Time {
 				break
 			}
 		}
+		if arrived && !t.After(after) {
+			return f.crawl(after)
+		}
 		if arrived {
 			return t
 		}
 	}
 	return time.Time{}
+}
+
+// crawl goes minute by minute over a clock change at which walk led back. St. John's turned its clocks back at a minute past
+// midnight until 2011, and the calendar's midnight is the first of the two: upstream comes to it again and again.
+func (f *fields) crawl(after time.Time) time.Time {
+	t := after.Truncate(time.Minute)
+	for end := after.Add(marginBefore); t.Before(end); {
+		t = t.Add(time.Minute)
+		if f.match(t) {
+			return t
+		}
+	}
+	return f.walk(t)
 }
 
 // follow goes forward by one unit until it matches. It has not arrived when it
