@@ -237,9 +237,6 @@ func (d *Daemon) Instance() string {
 // Containers lists the daemon's containers on the engine, dead ones as well, filtered further by labels.
 func (d *Daemon) Containers(labels ...string) []container.Summary {
 	d.t.Helper()
-	if err := os.RemoveAll("/dev/shm/skiff-" + d.Instance()); err != nil {
-		d.t.Error(err)
-	}
 	f := filters.NewArgs(filters.Arg("label", "skiff/instance="+d.Instance()))
 	for _, l := range labels {
 		f.Add("label", l)
@@ -266,6 +263,9 @@ func (d *Daemon) cleanUp() {
 		}
 	}
 	Until(d.t, time.Minute, "the containers are gone", func() bool { return len(d.Containers()) == 0 })
+	if err := os.RemoveAll("/dev/shm/skiff-" + d.Instance()); err != nil {
+		d.t.Error(err)
+	}
 	f := filters.NewArgs(filters.Arg("label", "skiff/instance="+d.Instance()))
 	volumes, err := d.Engine.VolumeList(ctx, volume.ListOptions{Filters: f})
 	if err != nil {
