@@ -52,6 +52,7 @@ func (w walk) quick(name string, changes ...string) string {
 
 // TestJobs walks the tutorial's chapters on Jobs and CronJobs. The jobs take two seconds instead of two minutes.
 func TestJobs(t *testing.T) {
+	t.Parallel() // it mostly waits
 	makeImages(t, harness.Engine(t))
 	t.Run("both", func(t *testing.T) {
 		walkBoth(t, func(w walk) {

@@ -72,6 +72,7 @@ kubia-?????   1/1     Running   0          *     app=kubia
 kubia-?????   1/1     Running   0          *     app=kubia`
 
 func TestReplicationController(t *testing.T) {
+	t.Parallel() // it mostly waits
 	walkBoth(t, func(w walk) {
 		w.run("create -f "+manifest("kubia-rc.yaml"), "replicationcontroller/kubia created")
 		w.until(soon, "get pods --show-labels", threeKubias)
@@ -192,6 +193,7 @@ Events:            <none>`)
 // TestLivenessProbe runs the tutorial's first manifest, unchanged: the app falls sick after five requests, is killed and
 // comes back.
 func TestLivenessProbe(t *testing.T) {
+	t.Parallel() // it mostly waits
 	walkBoth(t, func(w walk) {
 		w.run("create -f "+manifest("kubia-liveness-probe.yaml"), "pod/kubia-liveness created")
 		w.until(soon, "get pods", "NAME READY STATUS RESTARTS AGE\nkubia-liveness 1/1 Running 0 *")

@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -41,8 +44,16 @@ var example struct {
 	err  error
 }
 
+// atOnce is how many parallel tests run at a time unless -parallel says otherwise: they mostly wait, for grace periods and
+// for probes, so there may be more of them than the machine has cores.
+const atOnce = 4
+
 // Main is the TestMain of a package that uses the harness: it removes what was built, images included.
 func Main(m *testing.M) {
+	flag.Parse()
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue && runtime.GOMAXPROCS(0) < atOnce {
+		p.Value.Set(strconv.Itoa(atOnce)) //nolint:errcheck // it is a number
+	}
 	engine, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
