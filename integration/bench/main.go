@@ -80,6 +80,8 @@ var scenarios = []scenario{
 	{"probes", probeCost},
 	{"idle", idle},
 	{"simulated", simulated},
+	{"cronjobs", cronJobs},
+	{"nodefailure", nodeFailure},
 }
 
 func run(ctx context.Context, jsonPath, only string, rounds int, skiff string) (err error) {

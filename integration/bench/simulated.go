@@ -102,8 +102,13 @@ func addSimulated(ctx context.Context, kube kubernetes.Interface, count int) err
 			return err
 		}
 	}
+	return nodesReady(ctx, kube, count+1)
+}
+
+// nodesReady waits until so many nodes are ready, the machine's own included.
+func nodesReady(ctx context.Context, kube kubernetes.Interface, count int) error {
 	return poll(ctx, time.Minute, "the nodes are ready", func() (bool, error) {
-		list, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "skiff/simulated=true"})
+		list, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, err
 		}
