@@ -52,8 +52,8 @@ type crash struct {
 	// stored, so told holds what it would have set.
 	mu         sync.Mutex
 	want, told map[string]int
-	// records are objects whose creation was acknowledged.
-	records []string
+	// records are objects whose creation was acknowledged, deleted the UIDs of pods whose deletion was.
+	records, deleted []string
 }
 
 // round lets clients write until the daemon dies under them, starts it again and checks what they were told.
@@ -89,12 +89,27 @@ func (c *crash) write(name string, replicas, round int) {
 		delete(c.told, name)
 		c.mu.Unlock()
 	}
-	cli.Try("", "delete", "pod", "-l", "app="+name, "--wait=false", "--field-selector", "status.phase=Running")
+	c.deletePods(name)
 	record := fmt.Sprintf("acknowledged-%d-%s", round, name)
 	if r := cli.Try("", "create", "configmap", record); r.Code == 0 {
 		c.mu.Lock()
 		c.records = append(c.records, record)
 		c.mu.Unlock()
+	}
+}
+
+// deletePods deletes a controller's running pods, one by one, and notes which deletions were acknowledged.
+func (c *crash) deletePods(name string) {
+	cli := c.d.SkiffCLI()
+	r := cli.Try("", "get", "pods", "-l", "app="+name, "--field-selector", "status.phase=Running", "-o",
+		`jsonpath={range .items[*]}{.metadata.name}/{.metadata.uid} {end}`)
+	for pod := range strings.FieldsSeq(r.Out) {
+		pod, uid, _ := strings.Cut(pod, "/")
+		if cli.Try("", "delete", "pod", pod, "--wait=false").Code == 0 {
+			c.mu.Lock()
+			c.deleted = append(c.deleted, uid)
+			c.mu.Unlock()
+		}
 	}
 }
 
@@ -115,7 +130,7 @@ func (c *crash) check(round int) {
 	}
 }
 
-// kept checks that no acknowledged object was lost.
+// kept checks that no acknowledged object was lost, and that what was deleted has stayed away.
 func (c *crash) kept() {
 	c.t.Helper()
 	have := strings.Fields(c.d.SkiffCLI().Do("get", "configmaps", "-o", "jsonpath={.items[*].metadata.name}"))
@@ -124,7 +139,13 @@ func (c *crash) kept() {
 			c.t.Errorf("the creation of %s was acknowledged, but it is gone", r)
 		}
 	}
-	c.t.Logf("%d acknowledged creations kept", len(c.records))
+	pods := strings.Fields(c.d.SkiffCLI().Do("get", "pods", "-o", "jsonpath={.items[*].metadata.uid}"))
+	for _, uid := range c.deleted {
+		if slices.Contains(pods, uid) {
+			c.t.Errorf("the deletion of pod %s was acknowledged, but it is there", uid)
+		}
+	}
+	c.t.Logf("%d acknowledged creations and %d deletions kept", len(c.records), len(c.deleted))
 }
 
 // settle waits for the desired state and compares the engine with it, container by container.
