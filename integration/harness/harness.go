@@ -95,7 +95,8 @@ func Engine(t testing.TB) *client.Client {
 	return engine
 }
 
-// Build compiles skiff, and kubectl from its module.
+// Build compiles skiff, and kubectl from its module. With SKIFF_RACE=1 skiff runs under the race detector, and what it finds
+// fails the test.
 func Build(t testing.TB) Binaries {
 	t.Helper()
 	build.once.Do(func() {
@@ -105,8 +106,12 @@ func Build(t testing.TB) Binaries {
 			return
 		}
 		build.bins = Binaries{Skiff: filepath.Join(dir, "skiff"), Kubectl: filepath.Join(dir, "kubectl")}
+		args := []string{"-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs"}
+		if os.Getenv("SKIFF_RACE") == "1" {
+			args = append(args, "-race")
+		}
 		build.err = errors.Join(
-			goBuild(Root(), build.bins.Skiff, "-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs"),
+			goBuild(Root(), build.bins.Skiff, args...),
 			goBuild(filepath.Join(Root(), "integration", "kubectl"), build.bins.Kubectl))
 	})
 	if build.err != nil {
@@ -262,6 +267,9 @@ func (d *Daemon) Containers(labels ...string) []container.Summary {
 // cleanUp ends the daemon and removes all that it made on the engine. What the daemon logged is shown when the test failed.
 func (d *Daemon) cleanUp() {
 	d.Kill()
+	if strings.Contains(d.Log(), "DATA RACE") {
+		d.t.Error("the race detector has found something in the daemon, see its log")
+	}
 	if d.t.Failed() {
 		d.t.Logf("the daemon's log:\n%s", tail(d.Log(), 80))
 	}
