@@ -87,8 +87,7 @@ func (a *Agent) keepNode(ctx context.Context) error {
 			return nil
 		case <-lease.C():
 			a.renewLease(ctx)
-			// Somebody may have deleted the Node object of a node that lives on.
-			if stale || a.unregistered() {
+			if stale || a.misrepresented() {
 				stale = !a.describeNode(ctx)
 			}
 		case <-status.C():
@@ -177,6 +176,13 @@ func (a *Agent) unregistered() bool {
 	return apierrors.IsNotFound(err)
 }
 
+// misrepresented tells whether somebody has deleted the Node object of a node that lives on, or written that nothing is known
+// of it, as is done with a node that was silent for too long. The next status may be minutes away.
+func (a *Agent) misrepresented() bool {
+	n, err := a.nodes.Get("", a.Name)
+	return a.unregistered() || err == nil && slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Status == corev1.ConditionUnknown })
+}
+
 func (a *Agent) updateNode(ctx context.Context) error {
 	_, err := a.nodes.Update(ctx, "", a.Name, func(n *corev1.Node) error {
 		a.label(n)
@@ -206,7 +212,11 @@ func (a *Agent) updateNode(ctx context.Context) error {
 // worthWriting tells whether a status says something new, or the one that stands is old.
 func (a *Agent) worthWriting(old, status *corev1.NodeStatus) bool {
 	ready := slices.IndexFunc(old.Conditions, func(c corev1.NodeCondition) bool { return c.Type == corev1.NodeReady })
-	if ready < 0 || a.Clock.Since(old.Conditions[ready].LastHeartbeatTime.Time) >= a.StatusInterval {
+	if ready < 0 {
+		return true
+	}
+	// A heartbeat that is yet to come was written before the clock was set back.
+	if age := a.Clock.Since(old.Conditions[ready].LastHeartbeatTime.Time); age < 0 || age >= a.StatusInterval {
 		return true
 	}
 	fresh := status.DeepCopy()

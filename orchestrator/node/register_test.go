@@ -104,6 +104,51 @@ func TestNodeHeartbeat(t *testing.T) {
 	})
 }
 
+// TestNodeContradicts holds that a node that was taken for silent, because all of the machine stood still for a while, says soon
+// that it is well.
+func TestNodeContradicts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.pass(11 * time.Second)
+		w.writeReady(func(c *corev1.NodeCondition) { c.Status, c.Reason = corev1.ConditionUnknown, "NodeStatusUnknown" })
+		w.pass(10 * time.Second)
+		for _, c := range w.node().Status.Conditions {
+			if c.Type == corev1.NodeReady && (c.Status != corev1.ConditionTrue || c.Reason != "KubeletReady") {
+				w.Errorf("ready is %s, %s", c.Status, c.Reason)
+			}
+		}
+	})
+}
+
+// TestNodeHeartbeatAfterTheClockWasSetBack holds that the node does not wait until its last heartbeat is over again.
+func TestNodeHeartbeatAfterTheClockWasSetBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.pass(11 * time.Second)
+		w.writeReady(func(c *corev1.NodeCondition) { c.LastHeartbeatTime.Time = c.LastHeartbeatTime.Add(time.Hour) })
+		w.pass(5 * time.Minute)
+		for _, c := range w.node().Status.Conditions {
+			if c.Type == corev1.NodeReady && c.LastHeartbeatTime.After(time.Now()) {
+				w.Errorf("the last heartbeat is at %s, it is %s", c.LastHeartbeatTime, time.Now())
+			}
+		}
+	})
+}
+
+// writeReady changes the node's condition Ready, as somebody else.
+func (w *world) writeReady(change func(*corev1.NodeCondition)) {
+	w.Helper()
+	_, err := registry.For[*corev1.Node](w.registry).UpdateStatus(w.Context(), "", "here", func(n *corev1.Node) error {
+		for i := range n.Status.Conditions {
+			if n.Status.Conditions[i].Type == corev1.NodeReady {
+				change(&n.Status.Conditions[i])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
 func TestNodeKeepsOthersLabels(t *testing.T) {
 	inWorld(t, func(w *world) {
 		nodes := registry.For[*corev1.Node](w.registry)

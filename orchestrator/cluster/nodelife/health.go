@@ -58,7 +58,7 @@ func (p *pulses) node(n *corev1.Node, now time.Time) (isNew bool) {
 	return isNew
 }
 
-// lease takes in a node's Lease: renewing it is a heartbeat.
+// lease takes in a node's Lease: renewing it is a heartbeat, also by a clock that was set back since.
 func (p *pulses) lease(l *coordinationv1.Lease, now time.Time) {
 	if l.Spec.RenewTime == nil {
 		return
@@ -66,7 +66,7 @@ func (p *pulses) lease(l *coordinationv1.Lease, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at := p.of(l.Name)
-	if at.renewed.Before(l.Spec.RenewTime) {
+	if !at.renewed.Equal(l.Spec.RenewTime) {
 		at.renewed, at.heard = *l.Spec.RenewTime, now
 	}
 }

@@ -195,9 +195,15 @@ func (b *bed) report(name string, ready corev1.ConditionStatus) {
 // beat renews leases every 10 s for so long.
 func (b *bed) beat(during time.Duration, names ...string) {
 	b.Helper()
+	b.beatAt(0, during, names...)
+}
+
+// beatAt is beat by a clock that differs from this process's.
+func (b *bed) beatAt(differs, during time.Duration, names ...string) {
+	b.Helper()
 	for range during / (10 * time.Second) {
 		for _, name := range names {
-			at := metav1.NowMicro()
+			at := metav1.NewMicroTime(time.Now().Add(differs))
 			if _, ok := testbed.Get[*coordinationv1.Lease](b.Bed, corev1.NamespaceNodeLease, name); !ok {
 				testbed.Create(b.Bed, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: name}})
 			}
@@ -267,6 +273,23 @@ func TestSilentNode(t *testing.T) {
 		b.beat(30*time.Second, "a")
 		b.is("b MemoryPressure=Unknown DiskPressure=Unknown PIDPressure=Unknown Ready=True")
 	})
+}
+
+// TestClockOfLeases: a Lease that is renewed is a heartbeat, whatever the time that it bears.
+func TestClockOfLeases(t *testing.T) {
+	for _, jump := range []time.Duration{-time.Hour, time.Hour} {
+		t.Run(jump.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBed(t, "a", "b")
+				b.beat(time.Minute, "a", "b")
+				b.beatAt(jump, 5*time.Minute, "a")
+				b.is("a Ready=True")
+				b.is("b Ready=Unknown MemoryPressure=Unknown DiskPressure=Unknown PIDPressure=Unknown unreachable:NoSchedule unreachable:NoExecute")
+				b.beat(5*time.Minute, "a")
+				b.is("a Ready=True")
+			})
+		})
+	}
 }
 
 // TestRestartForgives: a new daemon gives every node its grace period, however old its last heartbeat is.
