@@ -36,7 +36,7 @@ type Options struct {
 	// many nodes a second may begin to lose their pods: nodelife's defaults unless
 	// set.
 	NodeGracePeriod  time.Duration
-	NodeEvictionRate float64
+	NodeEvictionRate *float64
 	// Clock is the real one unless set.
 	Clock clock.WithTicker
 	// Logger discards unless set.

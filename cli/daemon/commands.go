@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 
 	"skiff/cli/command"
 	"skiff/orchestrator/cluster/nodelife"
@@ -49,6 +50,20 @@ func serverFlags() []cli.Flag {
 	}
 }
 
+// checkNodeFlags refuses periods and rates that make no sense. A rate of 0 switches evictions off.
+func checkNodeFlags(c *cli.Context) error {
+	const grace, rate, toleration = "node-monitor-grace-period", "node-eviction-rate", "default-not-ready-toleration-seconds"
+	switch {
+	case c.IsSet(grace) && c.Duration(grace) <= 0:
+		return fmt.Errorf("--%s is how long a node may be silent, more than 0: not %s", grace, c.Duration(grace))
+	case c.Float64(rate) < 0:
+		return fmt.Errorf("--%s is 0 or more nodes a second, not %g", rate, c.Float64(rate))
+	case c.Int64(toleration) < 0:
+		return fmt.Errorf("--%s is 0 or more, not %d", toleration, c.Int64(toleration))
+	}
+	return nil
+}
+
 // configOf reads the flags above.
 func configOf(c *cli.Context) (Config, error) {
 	if c.Args().Present() {
@@ -58,7 +73,10 @@ func configOf(c *cli.Context) (Config, error) {
 		DataDir: c.String("data-dir"), Listen: c.String("listen"), NodeName: c.String("node-name"), EngineHost: c.String("engine"),
 		StartLimit: c.Int("max-starts"), CrashBackoff: c.Duration("crash-backoff"), MaxBackoff: c.Duration("max-crash-backoff"),
 		DefaultTolerationSeconds: c.Int64("default-not-ready-toleration-seconds"), LogJSON: c.String("log-format") == "json",
-		NodeGracePeriod: c.Duration("node-monitor-grace-period"), NodeEvictionRate: c.Float64("node-eviction-rate"),
+		NodeGracePeriod: c.Duration("node-monitor-grace-period"), NodeEvictionRate: ptr.To(c.Float64("node-eviction-rate")),
+	}
+	if err := checkNodeFlags(c); err != nil {
+		return Config{}, err
 	}
 	if f := c.String("log-format"); f != "" && f != "text" && f != "json" {
 		return Config{}, fmt.Errorf("--log-format is text or json, not %q", f)

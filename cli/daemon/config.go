@@ -31,9 +31,9 @@ type Config struct {
 	LogLevel                 slog.Level
 	LogJSON                  bool
 	DefaultTolerationSeconds int64
-	// NodeGracePeriod and NodeEvictionRate (nodes a second) are 0 for their defaults, upstream's.
+	// NodeGracePeriod is 0 and NodeEvictionRate (nodes a second) nil for their defaults, upstream's.
 	NodeGracePeriod  time.Duration
-	NodeEvictionRate float64
+	NodeEvictionRate *float64
 }
 
 // DefaultDataDir is the directory that SKIFF_DATA_DIR names or, without it, skiff's place in the XDG state home.

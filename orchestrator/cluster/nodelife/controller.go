@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
@@ -51,12 +52,14 @@ type Options struct {
 	Registry *registry.Registry
 	Recorder Recorder
 	Feeds    *controller.Feeds
-	// GracePeriod, StartupGracePeriod and EvictionRate have upstream's defaults.
+	// GracePeriod is upstream's unless set. StartupGracePeriod is no longer than it needs to be for a shorter one, as
+	// in a test: in proportion to upstream's.
 	GracePeriod, StartupGracePeriod time.Duration
-	EvictionRate                    float64
-	Clock                           clock.WithTicker
-	Logger                          *slog.Logger
-	Metrics                         *controller.Metrics
+	// EvictionRate is upstream's if nil; of 0, no node's pods are evicted.
+	EvictionRate *float64
+	Clock        clock.WithTicker
+	Logger       *slog.Logger
+	Metrics      *controller.Metrics
 }
 
 // Controller looks after the health of nodes.
@@ -81,8 +84,8 @@ type Controller struct {
 // New returns the controller.
 func New(o Options) *Controller {
 	o.GracePeriod = cmp.Or(o.GracePeriod, DefaultGracePeriod)
-	o.StartupGracePeriod = cmp.Or(o.StartupGracePeriod, DefaultStartupGracePeriod)
-	o.EvictionRate = cmp.Or(o.EvictionRate, DefaultEvictionRate)
+	o.StartupGracePeriod = cmp.Or(o.StartupGracePeriod, min(DefaultStartupGracePeriod, o.GracePeriod*6/5))
+	o.EvictionRate = cmp.Or(o.EvictionRate, ptr.To(DefaultEvictionRate))
 	o.Clock = cmp.Or[clock.WithTicker](o.Clock, clock.RealClock{})
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -166,7 +169,7 @@ func (c *Controller) hear(ctx context.Context) ([]*corev1.Node, plan, error) {
 		nodes := c.nodes.List("", nil)
 		p := makePlan(snapshot{
 			nodes: nodes, heard: heard, grace: c.options.GracePeriod, startup: c.options.StartupGracePeriod,
-			rate: c.options.EvictionRate, evicted: c.evicted, marked: c.marked, now: c.clock.Now(),
+			rate: *c.options.EvictionRate, evicted: c.evicted, marked: c.marked, now: c.clock.Now(),
 		})
 		for _, s := range p.silent {
 			c.log.Info("node is silent", "node", s.node.Name, "cause", s.cause)

@@ -43,6 +43,8 @@ func scene(lines ...string) snapshot {
 				s.heard[n.Name] = now.Add(-d)
 			case "zone":
 				n.Labels[corev1.LabelTopologyZone] = value
+			case "simulated":
+				n.Labels[simulated] = "true"
 			case "excluded":
 				n.Labels[excluded] = ""
 			case "cordoned":
@@ -129,6 +131,10 @@ look again in 40s`},
 keep pods on node b: 3 of 4 nodes of the zone are not ready
 keep pods on node c: 3 of 4 nodes of the zone are not ready
 keep pods on node d: 3 of 4 nodes of the zone are not ready
+look again in 40s`},
+		{"the engine is away, a simulated node is not: pods stay", "a Ready=True simulated\nb Ready=False taint=not-ready:NoSchedule", "look again in 40s"},
+		{"a simulated node is down", "a Ready=False simulated taint=not-ready:NoSchedule\nb Ready=True", `
+taint node a node.kubernetes.io/not-ready:NoExecute: Ready is False
 look again in 40s`},
 		{"nodes that do not count", "a Ready=True excluded\nb Ready=Unknown marked taint=unreachable:NoSchedule", "look again in 40s"},
 	} {

@@ -56,7 +56,7 @@ type plan struct {
 	unready []*corev1.Node
 	// held are nodes whose pods may not be evicted yet.
 	held []silence
-	// down says that no node is ready.
+	// down says that no node is ready, simulated ones aside.
 	down bool
 	// wake is when to look again if nothing happens, 0 for never.
 	wake time.Duration
@@ -98,10 +98,7 @@ func makePlan(s snapshot) plan {
 		p.listen(n)
 	}
 	zones := p.zones()
-	p.down = len(s.nodes) > 0
-	for _, z := range zones {
-		p.down = p.down && z.state() == fullDisruption
-	}
+	p.down = p.allDown()
 	for _, n := range s.nodes {
 		p.taint(n, zones[zoneOf(n)])
 		if p.unknown(n) && !s.marked[n.UID] {
@@ -117,6 +114,22 @@ type planner struct {
 	// ready is each node's Ready condition once the plan has been carried out,
 	// empty where it has none.
 	ready map[string]corev1.ConditionStatus
+}
+
+// allDown tells whether none of the nodes that run containers is ready. A simulated node is ready also when the engine can not
+// be reached, which is no failure of the nodes on it: their containers run on, and bare pods would be deleted for good.
+func (p *planner) allDown() bool {
+	down := false
+	for _, n := range p.nodes {
+		if _, aside := n.Labels[excluded]; aside || n.Labels[simulated] == "true" {
+			continue
+		}
+		if p.ready[n.Name] == corev1.ConditionTrue {
+			return false
+		}
+		down = true
+	}
+	return down
 }
 
 // unknown tells whether nothing is known of a node once the plan has been carried

@@ -42,6 +42,9 @@ func (z zone) state() disruption {
 // excluded is the label of nodes that do not count for the state of a zone.
 const excluded = "node.kubernetes.io/exclude-disruption"
 
+// simulated is the label of nodes that run nothing (fleet.LabelSimulated).
+const simulated = "skiff/simulated"
+
 func zoneOf(n *corev1.Node) string {
 	return n.Labels[corev1.LabelTopologyRegion] + "/" + n.Labels[corev1.LabelTopologyZone]
 }
