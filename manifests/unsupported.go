@@ -71,7 +71,7 @@ var unhonouredPodSecurity = []unhonouredField[core.PodSecurityContext]{
 }
 
 var unhonouredContainerFields = []unhonouredField[core.Container]{
-	{"volumeDevices", func(c *core.Container) bool { return len(c.VolumeDevices) > 0 }, "skiff has no block volumes, the field has no effect"},
+	{"volumeDevices", func(c *core.Container) bool { return len(c.VolumeDevices) > 0 }, "skiff has no block volumes, the container will not be created"},
 	{"resources.claims", func(c *core.Container) bool { return len(c.Resources.Claims) > 0 }, "skiff does not allocate devices, the field has no effect"},
 }
 
@@ -95,7 +95,13 @@ var unhonouredEmptyDirFields = []unhonouredField[core.EmptyDirVolumeSource]{
 	{"medium", func(d *core.EmptyDirVolumeSource) bool {
 		return d.Medium != core.StorageMediumDefault && d.Medium != core.StorageMediumMemory
 	}, "skiff can not make volumes of huge pages, the pod will not start"},
-	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool { return d.SizeLimit != nil }, "skiff does not limit the size of volumes, the field has no effect"},
+	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool {
+		return d.SizeLimit != nil && d.Medium != core.StorageMediumMemory
+	}, "skiff does not limit the size of volumes on disk, the field has no effect"},
+	// See volumes.ownTmpfs in orchestrator/node: the node decides, and it is not chosen yet.
+	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool {
+		return d.SizeLimit != nil && d.Medium == core.StorageMediumMemory
+	}, "skiff limits a volume in memory only on nodes that can not share it among containers, elsewhere the field has no effect"},
 }
 
 var unhonouredProjections = []unhonouredField[core.VolumeProjection]{
@@ -156,7 +162,7 @@ func unhonouredContainer(path *field.Path, c *core.Container) []string {
 	for i := range c.Env {
 		if from := c.Env[i].ValueFrom; from != nil && from.FileKeyRef != nil {
 			warnings = append(warnings, path.Child("env").Index(i).Child("valueFrom", "fileKeyRef").String()+
-				": skiff does not read variables from files, the variable will not be set")
+				": skiff does not read variables from files, the container will not be created")
 		}
 	}
 	for _, name := range sortedResources(c.Resources.Limits) {
