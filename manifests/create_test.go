@@ -145,12 +145,17 @@ spec:
     image: i
     volumeDevices: [{name: block, devicePath: /dev/block}]
     env: [{name: E, valueFrom: {fileKeyRef: {volumeName: v, path: p, key: k}}}]
+    restartPolicy: Never
+    restartPolicyRules:
+    - {action: Restart, exitCodes: {operator: In, values: [1]}}
+    - {action: RestartAllContainers, exitCodes: {operator: In, values: [2]}}
   volumes:
   - {name: block, persistentVolumeClaim: {claimName: c}}
   - {name: v, emptyDir: {}}
 `, `
 warning: spec.containers[0].volumeDevices: skiff has no block volumes, the container will not be created
-warning: spec.containers[0].env[0].valueFrom.fileKeyRef: skiff does not read variables from files, the container will not be created`},
+warning: spec.containers[0].env[0].valueFrom.fileKeyRef: skiff does not read variables from files, the container will not be created
+warning: spec.containers[0].restartPolicyRules[1].action: skiff does not restart a pod's containers together, the rule has no effect`},
 		{"a pod that skiff honours in full", `
 apiVersion: v1
 kind: Pod

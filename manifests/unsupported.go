@@ -165,6 +165,12 @@ func unhonouredContainer(path *field.Path, c *core.Container) []string {
 				": skiff does not read variables from files, the container will not be created")
 		}
 	}
+	for i := range c.RestartPolicyRules {
+		if c.RestartPolicyRules[i].Action == core.ContainerRestartRuleActionRestartAllContainers {
+			warnings = append(warnings, path.Child("restartPolicyRules").Index(i).Child("action").String()+
+				": skiff does not restart a pod's containers together, the rule has no effect")
+		}
+	}
 	for _, name := range sortedResources(c.Resources.Limits) {
 		if !slices.Contains(limitedResources, name) {
 			warnings = append(warnings, path.Child("resources", "limits").Key(string(name)).String()+
