@@ -74,6 +74,7 @@ metadata:
   annotations: {container.apparmor.security.beta.kubernetes.io/a: unconfined}
 spec:
   serviceAccountName: sa
+  schedulerName: mine
   runtimeClassName: gvisor
   subdomain: sub
   setHostnameAsFQDN: true
@@ -122,6 +123,8 @@ warning: spec.setHostnameAsFQDN: skiff has no cluster DNS, the field has no effe
 warning: spec.hostUsers: skiff does not use user namespaces, the field has no effect
 warning: spec.resourceClaims: skiff does not allocate devices, the field has no effect
 warning: spec.automountServiceAccountToken: skiff mounts no service account tokens, the field has no effect
+warning: spec.serviceAccountName: skiff mounts no service account tokens, the pod can not act as the account
+warning: spec.schedulerName: skiff's scheduler is default-scheduler, the pod stays pending until another one binds it
 warning: spec.securityContext.seLinuxOptions: skiff does not set SELinux labels, the field has no effect
 warning: spec.securityContext.supplementalGroupsPolicy: skiff merges the groups of the image and of the pod, the field has no effect
 warning: spec.securityContext.fsGroupChangePolicy: skiff gives volumes their group when it makes them, the field has no effect
@@ -145,6 +148,7 @@ spec:
     image: i
     volumeDevices: [{name: block, devicePath: /dev/block}]
     env: [{name: E, valueFrom: {fileKeyRef: {volumeName: v, path: p, key: k}}}]
+    resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]
     restartPolicy: Never
     restartPolicyRules:
     - {action: Restart, exitCodes: {operator: In, values: [1]}}
@@ -154,6 +158,7 @@ spec:
   - {name: v, emptyDir: {}}
 `, `
 warning: spec.containers[0].volumeDevices: skiff has no block volumes, the container will not be created
+warning: spec.containers[0].resizePolicy: skiff does not resize running containers, the field has no effect
 warning: spec.containers[0].env[0].valueFrom.fileKeyRef: skiff does not read variables from files, the container will not be created
 warning: spec.containers[0].restartPolicyRules[1].action: skiff does not restart a pod's containers together, the rule has no effect`},
 		{"a pod that skiff honours in full", `

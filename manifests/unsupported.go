@@ -55,6 +55,13 @@ var unhonouredPodFields = []unhonouredField[core.PodSpec]{
 	{"resources", func(s *core.PodSpec) bool { return s.Resources != nil }, "skiff limits containers and not pods, the field has no effect"},
 	{"resourceClaims", func(s *core.PodSpec) bool { return len(s.ResourceClaims) > 0 }, "skiff does not allocate devices, the field has no effect"},
 	{"automountServiceAccountToken", func(s *core.PodSpec) bool { return ptr.Deref(s.AutomountServiceAccountToken, false) }, "skiff mounts no service account tokens, the field has no effect"},
+	// Admission has filled it in with default by now.
+	{"serviceAccountName", func(s *core.PodSpec) bool {
+		return s.ServiceAccountName != "" && s.ServiceAccountName != "default"
+	}, "skiff mounts no service account tokens, the pod can not act as the account"},
+	{"schedulerName", func(s *core.PodSpec) bool {
+		return s.NodeName == "" && s.SchedulerName != "" && s.SchedulerName != corev1.DefaultSchedulerName
+	}, "skiff's scheduler is " + corev1.DefaultSchedulerName + ", the pod stays pending until another one binds it"},
 	{"evictionResponders", func(s *core.PodSpec) bool { return len(s.EvictionResponders) > 0 }, "skiff asks nobody before an eviction, the field has no effect"},
 	{"schedulingGroup", func(s *core.PodSpec) bool { return s.SchedulingGroup != nil }, "skiff does not schedule pods in groups, the field has no effect"},
 }
@@ -72,6 +79,7 @@ var unhonouredPodSecurity = []unhonouredField[core.PodSecurityContext]{
 
 var unhonouredContainerFields = []unhonouredField[core.Container]{
 	{"volumeDevices", func(c *core.Container) bool { return len(c.VolumeDevices) > 0 }, "skiff has no block volumes, the container will not be created"},
+	{"resizePolicy", func(c *core.Container) bool { return len(c.ResizePolicy) > 0 }, "skiff does not resize running containers, the field has no effect"},
 	{"resources.claims", func(c *core.Container) bool { return len(c.Resources.Claims) > 0 }, "skiff does not allocate devices, the field has no effect"},
 }
 
