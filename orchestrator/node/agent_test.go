@@ -471,6 +471,45 @@ func TestAgentPullAlways(t *testing.T) {
 	})
 }
 
+// The containerd store gives every image a digest, which is its ID: an image that was just built has one too, and must not
+// be replaced by what a registry has under its name.
+func TestAgentPullAlwaysFromContainerdStore(t *testing.T) {
+	stored := func(ref, digit string) docker.Image {
+		id := "sha256:" + strings.Repeat(digit, 64)
+		return docker.Image{ID: id, RepoTags: []string{ref}, RepoDigests: []string{ref + "@" + id}}
+	}
+	inWorld(t, func(w *world) {
+		w.engine.Load("kubia", stored("kubia", "1"))
+		w.engine.Publish("kubia", stored("kubia", "2"))
+		runs := func(pod, image, digit string) {
+			w.Helper()
+			w.pod(pod, "containers: [{name: c, imagePullPolicy: Always, image: '"+image+"'}]")
+			w.want(pod, "Running | c running ready")
+			if id, want := w.get(pod).Status.ContainerStatuses[0].ImageID, image+"@sha256:"+strings.Repeat(digit, 64); id != want {
+				w.Errorf("%s runs %s, want %s", pod, id, want)
+			}
+		}
+		runs("built", "kubia", "1")
+		w.wantEvents("built", `Normal Pulled Container image "kubia" already present on machine and can be accessed by the pod; `+
+			`it may have been built here, so it is not pulled in spite of imagePullPolicy Always: remove it to get the registry's
+			Normal Created Container created
+			Normal Started Container started`)
+
+		// What the agent has pulled itself is pulled again, until it is built anew.
+		w.engine.Unload("kubia")
+		runs("fetched", "kubia", "2")
+		w.engine.Publish("kubia", stored("kubia", "3"))
+		runs("newer", "kubia", "3")
+		w.engine.Load("kubia", stored("kubia", "4"))
+		runs("rebuilt", "kubia", "4")
+
+		// Nobody but the user asks for this.
+		w.engine.Load("kubia:v1", stored("kubia:v1", "1"))
+		w.engine.Publish("kubia:v1", stored("kubia:v1", "2"))
+		runs("tagged", "kubia:v1", "2")
+	})
+}
+
 func TestAgentPullsOnceForMany(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Publish("nginx:1", docker.Image{})

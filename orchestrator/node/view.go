@@ -91,8 +91,9 @@ type imageView struct {
 	ref string
 	// id is what a status shows: the digest in a registry, or the ID on the engine.
 	id string
-	// present says that the engine has it, local that it has never been in a registry.
-	present, local bool
+	// present says that the engine has it, local that it has never been in a registry, unknown that it is taken for
+	// local because nothing tells where it comes from.
+	present, local, unknown bool
 	// doubted says that the engine turned out not to have it.
 	doubted bool
 	// pulled says that it has been pulled for this very start, or that this was tried in vain and the image the engine
