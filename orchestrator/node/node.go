@@ -137,8 +137,10 @@ type Agent struct {
 	works           works
 	removals        chan struct{}
 	engine          engineState
-	machine         machine
-	introduced      chan struct{}
+	// admission is held while it is decided whether a pod is taken.
+	admission  sync.Mutex
+	machine    machine
+	introduced chan struct{}
 
 	mu sync.Mutex
 	// records hold what is known of each pod.
