@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff/docker"
+	"skiff/manifests"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/node/memory"
 )
@@ -359,6 +360,60 @@ func TestAgentSandbox(t *testing.T) {
 		w.delete("two", nil)
 		w.wantContainers("")
 	})
+}
+
+// kubectl debug --target: the ephemeral container sees the processes of the one it names.
+func TestAgentEphemeralContainerWithTarget(t *testing.T) {
+	for _, c := range []struct{ name, pod string }{
+		{"a pod of one", `containers: [{name: web, image: kubia}]`},
+		{"a pod of two", `containers: [{name: log, image: kubia}, {name: web, image: kubia}]`},
+		{"processes shared", `{shareProcessNamespace: true, containers: [{name: web, image: kubia}]}`},
+		{"the host's processes", `{hostPID: true, containers: [{name: web, image: kubia}]}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.engine.Build("busybox")
+				w.pod("kubia", c.pod)
+				w.debug("kubia", "debug", "web")
+				spec, err := w.engine.Spec(w.id("kubia", "debug"))
+				if err != nil {
+					w.Fatal(err)
+				}
+				if spec.PIDContainer != w.id("kubia", "web") || spec.HostPID {
+					w.Errorf("processes of %q (host's: %v), want those of web", spec.PIDContainer, spec.HostPID)
+				}
+			})
+		})
+	}
+}
+
+func TestAgentEphemeralContainerWithoutItsTarget(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.Build("busybox")
+		w.pod("kubia", "{restartPolicy: Never, containers: [{name: log, image: kubia}, {name: web, image: kubia}]}")
+		w.exit("kubia", "web", 0)
+		w.debug("kubia", "debug", "web")
+		waiting := w.get("kubia").Status.EphemeralContainerStatuses[0].State.Waiting
+		if waiting == nil || waiting.Reason != reasonConfigError || waiting.Message != "unable to find target container web" {
+			w.Errorf("state %+v", waiting)
+		}
+	})
+}
+
+// debug adds an ephemeral container.
+func (w *world) debug(pod, name, target string) {
+	w.Helper()
+	_, err := w.pods.UpdateSubresource(w.Context(), "default", pod, manifests.SubresourceEphemeral, func(p *corev1.Pod) error {
+		c := corev1.EphemeralContainer{TargetContainerName: target}
+		c.Name, c.Image, c.ImagePullPolicy = name, "busybox", corev1.PullIfNotPresent
+		c.TerminationMessagePolicy, c.TerminationMessagePath = corev1.TerminationMessageReadFile, corev1.TerminationMessagePathDefault
+		p.Spec.EphemeralContainers = append(p.Spec.EphemeralContainers, c)
+		return nil
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.settle()
 }
 
 func TestAgentInitContainers(t *testing.T) {

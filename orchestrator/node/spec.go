@@ -20,8 +20,10 @@ type blueprint struct {
 	sandboxID string
 	// joins is the container whose network an ephemeral container shares in a pod without a sandbox.
 	joins string
-	addr  netip.Addr
-	env   map[string]string
+	// target is the container whose processes an ephemeral container sees, empty for none.
+	target string
+	addr   netip.Addr
+	env    map[string]string
 	// mounts are the container's volumes as they lie on this machine.
 	mounts []docker.Mount
 	// imageUser is the user the image names.
@@ -68,6 +70,9 @@ func containerSpec(b blueprint) (docker.ContainerSpec, error) {
 		spec.Args = []string{}
 	}
 	shareNamespaces(&spec, b)
+	if b.target != "" { // whatever processes the pod's containers see otherwise
+		spec.HostPID, spec.PIDContainer = false, b.target
+	}
 	return spec, nil
 }
 
