@@ -75,6 +75,7 @@ metadata:
 spec:
   serviceAccountName: sa
   schedulerName: mine
+  dnsPolicy: ClusterFirstWithHostNet
   runtimeClassName: gvisor
   subdomain: sub
   setHostnameAsFQDN: true
@@ -119,6 +120,7 @@ spec:
 warning: spec.runtimeClassName: skiff has one runtime, the field has no effect
 warning: spec.overhead: skiff has one runtime, the field counts when a node is chosen and has no other effect
 warning: spec.subdomain: skiff has no cluster DNS, other pods can not resolve the name
+warning: spec.dnsPolicy: skiff has no cluster DNS, the pod asks the node's name servers
 warning: spec.setHostnameAsFQDN: skiff has no cluster DNS, the field has no effect
 warning: spec.hostUsers: skiff does not use user namespaces, the field has no effect
 warning: spec.resourceClaims: skiff does not allocate devices, the field has no effect

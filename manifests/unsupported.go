@@ -49,6 +49,7 @@ var unhonouredPodFields = []unhonouredField[core.PodSpec]{
 	{"runtimeClassName", func(s *core.PodSpec) bool { return s.RuntimeClassName != nil }, "skiff has one runtime, the field has no effect"},
 	{"overhead", func(s *core.PodSpec) bool { return len(s.Overhead) > 0 }, "skiff has one runtime, the field counts when a node is chosen and has no other effect"},
 	{"subdomain", func(s *core.PodSpec) bool { return s.Subdomain != "" }, "skiff has no cluster DNS, other pods can not resolve the name"},
+	{"dnsPolicy", func(s *core.PodSpec) bool { return s.DNSPolicy == core.DNSClusterFirstWithHostNet }, "skiff has no cluster DNS, the pod asks the node's name servers"},
 	{"setHostnameAsFQDN", func(s *core.PodSpec) bool { return ptr.Deref(s.SetHostnameAsFQDN, false) }, "skiff has no cluster DNS, the field has no effect"},
 	{"hostUsers", func(s *core.PodSpec) bool { return !ptr.Deref(s.HostUsers, true) }, "skiff does not use user namespaces, the field has no effect"},
 	{"os", func(s *core.PodSpec) bool { return s.OS != nil && s.OS.Name != core.Linux }, "skiff runs Linux containers only"},

@@ -91,7 +91,7 @@ func TestContainerSpecInSandbox(t *testing.T) {
 
 func TestSandboxSpec(t *testing.T) {
 	pod := testPod(t, `{containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 8080, protocol: UDP}]}, {name: d, image: i, ports: [{containerPort: 81, hostPort: 8081}]}]}`)
-	s := sandboxSpec(pod, "pause", 1, sceneIP)
+	s := sandboxSpec(pod, "pause", 1, sceneIP, resolver{})
 	if s.Name != "kubia_POD_3f2a9c1e_1" || s.Network.Hostname != "kubia" || s.Network.IP != sceneIP ||
 		fmt.Sprint(s.Network.Ports) != "[{ 8080 80 udp} { 8081 81 }]" {
 		t.Errorf("spec %+v", s)

@@ -53,7 +53,11 @@ func (a *Agent) makeSandbox(ctx context.Context, r *record, v *view, s step) (st
 		if err != nil {
 			return "", f, fmt.Errorf("making the pause image: %w", err)
 		}
-		if id, err = a.create(ctx, r, sandboxSpec(v.pod, image, s.attempt, addr)); err != nil {
+		dns, err := a.nodeDNS(v.pod)
+		if err != nil {
+			return "", f, err
+		}
+		if id, err = a.create(ctx, r, sandboxSpec(v.pod, image, s.attempt, addr, dns)); err != nil {
 			return "", f, err
 		}
 	}
@@ -140,6 +144,11 @@ func (a *Agent) spec(ctx context.Context, v *view, c *corev1.Container, attempt 
 		b.joins = v.latest(v.pod.Spec.Containers[0].Name).ID
 	}
 	var err error
+	if b.sandboxID == "" || v.pod.Spec.HostNetwork {
+		if b.dns, err = a.nodeDNS(v.pod); err != nil {
+			return docker.ContainerSpec{}, err
+		}
+	}
 	if b.target, err = v.target(c.Name); err != nil {
 		return docker.ContainerSpec{}, err
 	}
