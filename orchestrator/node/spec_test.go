@@ -41,6 +41,8 @@ func TestContainerSpec(t *testing.T) {
 			"{ false 172.30.0.9 web shop.default.svc.cluster.local [{ 8080 80 tcp}] [db:10.0.0.1 db.local:10.0.0.1] [1.1.1.1] [example.org] [ndots:5 edns0]}"},
 		{"host's network", `{hostNetwork: true, containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 80}]}]}`,
 			func(s docker.ContainerSpec) any { return s.Network }, "{ true invalid IP   [] [] [] [] []}"},
+		{"host's network with names of its own", `{hostNetwork: true, hostAliases: [{ip: 10.0.0.1, hostnames: [db]}], dnsConfig: {nameservers: [1.1.1.1]}, containers: [{name: c, image: i}]}`,
+			func(s docker.ContainerSpec) any { return s.Network }, "{ true invalid IP   [] [db:10.0.0.1] [1.1.1.1] [] []}"},
 		{"no resources", `containers: [{name: c, image: i}]`,
 			func(s docker.ContainerSpec) any { return s.Resources }, "{2 0 0 0 0 1000 0}"},
 		{"resources", `containers: [{name: c, image: i, resources: {requests: {cpu: 250m, memory: 4Gi}, limits: {cpu: 1500m, memory: 8Gi}}}]`,
