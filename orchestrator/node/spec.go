@@ -104,7 +104,8 @@ func shareNamespaces(spec *docker.ContainerSpec, b blueprint) {
 		}
 		return
 	}
-	if spec.Network.Join == "" && !spec.Network.Host {
+	// The engine refuses those of a namespace that is the host's, as the API has done before.
+	if spec.Network.Join == "" {
 		spec.Sysctls = sysctls(b.pod)
 	}
 }

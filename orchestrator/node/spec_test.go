@@ -58,6 +58,8 @@ func TestContainerSpec(t *testing.T) {
 				return []any{s.User, s.Groups, s.ReadOnlyRoot, s.Security, s.Sysctls}
 			},
 			"[3:2 [5 6] true {false [NET_ADMIN] [ALL] true unconfined p} map[net.ipv4.tcp_syncookies:1]]"},
+		{"sysctls on the host's network", `{hostNetwork: true, securityContext: {sysctls: [{name: kernel.shm_rmid_forced, value: "1"}]}, containers: [{name: c, image: i}]}`,
+			func(s docker.ContainerSpec) any { return s.Sysctls }, "map[kernel.shm_rmid_forced:1]"},
 		{"group alone", `{securityContext: {runAsGroup: 7}, containers: [{name: c, image: i}]}`,
 			func(s docker.ContainerSpec) any { return s.User }, "0:7"},
 		{"privileged", `{hostPID: true, hostIPC: true, containers: [{name: c, image: i, securityContext: {privileged: true}}]}`,
@@ -88,6 +90,22 @@ func TestContainerSpecInSandbox(t *testing.T) {
 	}
 	if s.Labels[labelSandbox] != "2" {
 		t.Errorf("label %s=%q", labelSandbox, s.Labels[labelSandbox])
+	}
+}
+
+// On the host's network containers still share IPC, and with it its sysctls.
+func TestContainerSpecInSandboxOnTheHostsNetwork(t *testing.T) {
+	const pod = `{hostNetwork: true, securityContext: {sysctls: [{name: kernel.shm_rmid_forced, value: "1"}]}, containers: [{name: c, image: i}, {name: d, image: i}]}`
+	s, err := specOf(t, pod, func(b *blueprint) { b.sandboxID = "sandbox-id" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Network.Host || s.IPCContainer != "sandbox-id" || s.Sysctls != nil {
+		t.Errorf("spec %+v", s)
+	}
+	sandbox := sandboxSpec(testPod(t, pod), "pause", 0, sceneIP, resolver{})
+	if got := fmt.Sprint(sandbox.Network.Host, sandbox.Sysctls); got != "true map[kernel.shm_rmid_forced:1]" {
+		t.Errorf("sandbox %s", got)
 	}
 }
 
