@@ -25,7 +25,8 @@ type storedAuth struct {
 }
 
 // registryAuth is the header with the credentials for ref's registry, the given ones before the stored; empty where there
-// are none.
+// are none. A given document that can't be read, or whose entry can't, counts for none, as with kubelet: another may fit,
+// and the registry says so where none does.
 func (e *Engine) registryAuth(ctx context.Context, ref string, given [][]byte) (string, error) {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
@@ -38,10 +39,16 @@ func (e *Engine) registryAuth(ctx context.Context, ref string, given [][]byte) (
 	for _, document := range given {
 		var config cliConfig
 		if err := json.Unmarshal(document, &config); err != nil {
-			return "", fmt.Errorf("read the credentials given for %s: %w", server, err)
+			e.log.Warn("given registry credentials skipped, they can't be read", "image", ref, "error", err)
+			continue
 		}
-		if auth, err := config.stored(server); err != nil || auth != nil {
-			return encodeAuth(auth, err)
+		auth, err := config.stored(server)
+		if err != nil {
+			e.log.Warn("given registry credentials skipped, they can't be read", "image", ref, "error", err)
+			continue
+		}
+		if auth != nil {
+			return encodeAuth(auth, nil)
 		}
 	}
 	config, err := readCLIConfig(e.configDir)

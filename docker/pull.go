@@ -14,7 +14,7 @@ import (
 // PullOptions say how an image is fetched.
 type PullOptions struct {
 	// Credentials are documents of the form of the docker CLI's config.json. The first that knows the image's registry
-	// counts; where none does, what the docker CLI has stored.
+	// counts, those that can't be read are skipped; where none does, what the docker CLI has stored.
 	Credentials [][]byte
 	// Progress may be nil. It is called with what is going on and, while layers are being fetched, the bytes fetched and
 	// to fetch over all of them.
@@ -22,7 +22,7 @@ type PullOptions struct {
 }
 
 // Pull fetches an image. ErrPull with the registry's words where it does not give the image, ErrInvalid for a reference
-// that is none and for credentials that cannot be read.
+// that is none and for stored credentials that cannot be read.
 func (e *Engine) Pull(ctx context.Context, ref string, o PullOptions) error {
 	auth, err := e.registryAuth(ctx, ref, o.Credentials)
 	if err != nil {

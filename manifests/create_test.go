@@ -74,6 +74,8 @@ metadata:
   annotations: {container.apparmor.security.beta.kubernetes.io/a: unconfined}
 spec:
   serviceAccountName: sa
+  schedulerName: mine
+  dnsPolicy: ClusterFirstWithHostNet
   runtimeClassName: gvisor
   subdomain: sub
   setHostnameAsFQDN: true
@@ -113,14 +115,18 @@ spec:
   - {name: nfs, nfs: {server: s, path: /}}
   - {name: huge, emptyDir: {medium: HugePages}}
   - {name: small, emptyDir: {sizeLimit: 1Gi}}
+  - {name: quick, emptyDir: {medium: Memory, sizeLimit: 1Gi}}
 `, `
 warning: spec.runtimeClassName: skiff has one runtime, the field has no effect
 warning: spec.overhead: skiff has one runtime, the field counts when a node is chosen and has no other effect
 warning: spec.subdomain: skiff has no cluster DNS, other pods can not resolve the name
+warning: spec.dnsPolicy: skiff has no cluster DNS, the pod asks the node's name servers
 warning: spec.setHostnameAsFQDN: skiff has no cluster DNS, the field has no effect
 warning: spec.hostUsers: skiff does not use user namespaces, the field has no effect
 warning: spec.resourceClaims: skiff does not allocate devices, the field has no effect
 warning: spec.automountServiceAccountToken: skiff mounts no service account tokens, the field has no effect
+warning: spec.serviceAccountName: skiff mounts no service account tokens, the pod can not act as the account
+warning: spec.schedulerName: skiff's scheduler is default-scheduler, the pod stays pending until another one binds it
 warning: spec.securityContext.seLinuxOptions: skiff does not set SELinux labels, the field has no effect
 warning: spec.securityContext.supplementalGroupsPolicy: skiff merges the groups of the image and of the pod, the field has no effect
 warning: spec.securityContext.fsGroupChangePolicy: skiff gives volumes their group when it makes them, the field has no effect
@@ -128,11 +134,35 @@ warning: spec.securityContext.seccompProfile: skiff loads no seccomp profiles fr
 warning: spec.volumes[2].projected.sources[0].serviceAccountToken: skiff issues no service account tokens, the pod will not start
 warning: spec.volumes[3].nfs: skiff can not mount volumes of this kind, the pod will not start
 warning: spec.volumes[4].emptyDir.medium: skiff can not make volumes of huge pages, the pod will not start
-warning: spec.volumes[5].emptyDir.sizeLimit: skiff does not limit the size of volumes, the field has no effect
+warning: spec.volumes[5].emptyDir.sizeLimit: skiff does not limit the size of volumes on disk, the field has no effect
+warning: spec.volumes[6].emptyDir.sizeLimit: skiff limits a volume in memory only on nodes that can not share it among containers, elsewhere the field has no effect
 warning: spec.containers[0].securityContext.seLinuxOptions: skiff does not set SELinux labels, the field has no effect
 warning: spec.containers[0].volumeMounts[1].recursiveReadOnly: skiff can not make submounts read-only, the pod will not start
 warning: spec.containers[0].resources.limits[ephemeral-storage]: skiff limits cpu and memory only, the field has no effect
 warning: spec.containers[0].resources.limits[example.com/gpu]: skiff limits cpu and memory only, the field has no effect`},
+		{"what a container can not have", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec:
+  containers:
+  - name: a
+    image: i
+    volumeDevices: [{name: block, devicePath: /dev/block}]
+    env: [{name: E, valueFrom: {fileKeyRef: {volumeName: v, path: p, key: k}}}]
+    resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]
+    restartPolicy: Never
+    restartPolicyRules:
+    - {action: Restart, exitCodes: {operator: In, values: [1]}}
+    - {action: RestartAllContainers, exitCodes: {operator: In, values: [2]}}
+  volumes:
+  - {name: block, persistentVolumeClaim: {claimName: c}}
+  - {name: v, emptyDir: {}}
+`, `
+warning: spec.containers[0].volumeDevices: skiff has no block volumes, the container will not be created
+warning: spec.containers[0].resizePolicy: skiff does not resize running containers, the field has no effect
+warning: spec.containers[0].env[0].valueFrom.fileKeyRef: skiff does not read variables from files, the container will not be created
+warning: spec.containers[0].restartPolicyRules[1].action: skiff does not restart a pod's containers together, the rule has no effect`},
 		{"a pod that skiff honours in full", `
 apiVersion: v1
 kind: Pod

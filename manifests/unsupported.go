@@ -49,12 +49,20 @@ var unhonouredPodFields = []unhonouredField[core.PodSpec]{
 	{"runtimeClassName", func(s *core.PodSpec) bool { return s.RuntimeClassName != nil }, "skiff has one runtime, the field has no effect"},
 	{"overhead", func(s *core.PodSpec) bool { return len(s.Overhead) > 0 }, "skiff has one runtime, the field counts when a node is chosen and has no other effect"},
 	{"subdomain", func(s *core.PodSpec) bool { return s.Subdomain != "" }, "skiff has no cluster DNS, other pods can not resolve the name"},
+	{"dnsPolicy", func(s *core.PodSpec) bool { return s.DNSPolicy == core.DNSClusterFirstWithHostNet }, "skiff has no cluster DNS, the pod asks the node's name servers"},
 	{"setHostnameAsFQDN", func(s *core.PodSpec) bool { return ptr.Deref(s.SetHostnameAsFQDN, false) }, "skiff has no cluster DNS, the field has no effect"},
 	{"hostUsers", func(s *core.PodSpec) bool { return !ptr.Deref(s.HostUsers, true) }, "skiff does not use user namespaces, the field has no effect"},
 	{"os", func(s *core.PodSpec) bool { return s.OS != nil && s.OS.Name != core.Linux }, "skiff runs Linux containers only"},
 	{"resources", func(s *core.PodSpec) bool { return s.Resources != nil }, "skiff limits containers and not pods, the field has no effect"},
 	{"resourceClaims", func(s *core.PodSpec) bool { return len(s.ResourceClaims) > 0 }, "skiff does not allocate devices, the field has no effect"},
 	{"automountServiceAccountToken", func(s *core.PodSpec) bool { return ptr.Deref(s.AutomountServiceAccountToken, false) }, "skiff mounts no service account tokens, the field has no effect"},
+	// Admission has filled it in with default by now.
+	{"serviceAccountName", func(s *core.PodSpec) bool {
+		return s.ServiceAccountName != "" && s.ServiceAccountName != "default"
+	}, "skiff mounts no service account tokens, the pod can not act as the account"},
+	{"schedulerName", func(s *core.PodSpec) bool {
+		return s.NodeName == "" && s.SchedulerName != "" && s.SchedulerName != corev1.DefaultSchedulerName
+	}, "skiff's scheduler is " + corev1.DefaultSchedulerName + ", the pod stays pending until another one binds it"},
 	{"evictionResponders", func(s *core.PodSpec) bool { return len(s.EvictionResponders) > 0 }, "skiff asks nobody before an eviction, the field has no effect"},
 	{"schedulingGroup", func(s *core.PodSpec) bool { return s.SchedulingGroup != nil }, "skiff does not schedule pods in groups, the field has no effect"},
 }
@@ -71,7 +79,8 @@ var unhonouredPodSecurity = []unhonouredField[core.PodSecurityContext]{
 }
 
 var unhonouredContainerFields = []unhonouredField[core.Container]{
-	{"volumeDevices", func(c *core.Container) bool { return len(c.VolumeDevices) > 0 }, "skiff has no block volumes, the field has no effect"},
+	{"volumeDevices", func(c *core.Container) bool { return len(c.VolumeDevices) > 0 }, "skiff has no block volumes, the container will not be created"},
+	{"resizePolicy", func(c *core.Container) bool { return len(c.ResizePolicy) > 0 }, "skiff does not resize running containers, the field has no effect"},
 	{"resources.claims", func(c *core.Container) bool { return len(c.Resources.Claims) > 0 }, "skiff does not allocate devices, the field has no effect"},
 }
 
@@ -95,7 +104,13 @@ var unhonouredEmptyDirFields = []unhonouredField[core.EmptyDirVolumeSource]{
 	{"medium", func(d *core.EmptyDirVolumeSource) bool {
 		return d.Medium != core.StorageMediumDefault && d.Medium != core.StorageMediumMemory
 	}, "skiff can not make volumes of huge pages, the pod will not start"},
-	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool { return d.SizeLimit != nil }, "skiff does not limit the size of volumes, the field has no effect"},
+	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool {
+		return d.SizeLimit != nil && d.Medium != core.StorageMediumMemory
+	}, "skiff does not limit the size of volumes on disk, the field has no effect"},
+	// See volumes.ownTmpfs in orchestrator/node: the node decides, and it is not chosen yet.
+	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool {
+		return d.SizeLimit != nil && d.Medium == core.StorageMediumMemory
+	}, "skiff limits a volume in memory only on nodes that can not share it among containers, elsewhere the field has no effect"},
 }
 
 var unhonouredProjections = []unhonouredField[core.VolumeProjection]{
@@ -156,7 +171,13 @@ func unhonouredContainer(path *field.Path, c *core.Container) []string {
 	for i := range c.Env {
 		if from := c.Env[i].ValueFrom; from != nil && from.FileKeyRef != nil {
 			warnings = append(warnings, path.Child("env").Index(i).Child("valueFrom", "fileKeyRef").String()+
-				": skiff does not read variables from files, the variable will not be set")
+				": skiff does not read variables from files, the container will not be created")
+		}
+	}
+	for i := range c.RestartPolicyRules {
+		if c.RestartPolicyRules[i].Action == core.ContainerRestartRuleActionRestartAllContainers {
+			warnings = append(warnings, path.Child("restartPolicyRules").Index(i).Child("action").String()+
+				": skiff does not restart a pod's containers together, the rule has no effect")
 		}
 	}
 	for _, name := range sortedResources(c.Resources.Limits) {

@@ -9,45 +9,77 @@ import (
 // refusal is why a node does not take a pod that was bound to it past the scheduler.
 type refusal struct{ reason, message string }
 
-// portsTaken is kubelet's refusal of a pod whose host ports another pod has
-// (k8s.io/kubernetes/pkg/kubelet/lifecycle/predicate.go).
-var portsTaken = refusal{
-	reason:  "NodePorts",
-	message: "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+// reject is a refusal in kubelet's words (k8s.io/kubernetes/pkg/kubelet/kubelet.go, rejectPod).
+func reject(reason, message string) *refusal {
+	return &refusal{reason: reason, message: "Pod was rejected: " + message}
 }
+
+// Kubelet's refusals of a pod whose host ports another pod has, and of one that does not want this node
+// (k8s.io/kubernetes/pkg/kubelet/lifecycle/predicate.go).
+var (
+	portsTaken = reject("NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+	notItsNode = reject("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector")
+)
 
 // admit tells why the node does not take a pod, nil if it does. Either is decided once: a pod that has been begun with
 // stays, and one that was refused has to be made anew.
 func (a *Agent) admit(r *record, v *view) *refusal {
-	r.mu.Lock()
-	refused := r.refused
-	r.mu.Unlock()
-	if refused != nil {
+	if refused, decided := r.admission(); decided {
 		return refused
 	}
 	if v.engineGone != "" || v.pod.DeletionTimestamp != nil || isTerminal(v.pod.Status.Phase) || len(v.attempts) > 0 || len(v.works) > 0 {
 		return nil
 	}
-	ports := publishedPorts(&v.pod.Spec)
+	// One pod at a time: two that do not both fit must not both be taken.
+	a.admission.Lock()
+	defer a.admission.Unlock()
+	if refused, decided := r.admission(); decided {
+		return refused
+	}
+	refused := a.unfit(v.pod)
+	r.mu.Lock()
+	r.refused, r.admitted = refused, refused == nil
+	r.mu.Unlock()
+	if refused != nil {
+		a.tell(v.pod, "", corev1.EventTypeWarning, refused.reason, "%s", refused.message)
+	}
+	return refused
+}
+
+// admission is what has been decided about the pod, if anything has.
+func (r *record) admission() (refused *refusal, decided bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused, r.refused != nil || r.admitted
+}
+
+// unfit tells what about the node does not suit a pod that has not been begun with, in the order in which kubelet looks.
+func (a *Agent) unfit(pod *corev1.Pod) *refusal {
+	// A pod with a start time has been taken by an earlier daemon, which did not come to make anything for it.
+	if pod.Status.StartTime == nil {
+		if refused := a.lacking(pod); refused != nil {
+			return refused
+		}
+		if !a.isWantedBy(pod) {
+			return notItsNode
+		}
+	}
+	ports := publishedPorts(&pod.Spec)
 	if len(ports) == 0 {
 		return nil
 	}
 	for _, other := range a.pods.ByIndex(registry.IndexNode, a.Name) {
-		if other.UID == v.uid || isTerminal(other.Status.Phase) || !conflict(ports, publishedPorts(&other.Spec)) {
+		if other.UID == pod.UID || isTerminal(other.Status.Phase) || !conflict(ports, publishedPorts(&other.Spec)) {
 			continue
 		}
-		if a.begun(other) || older(other, v.pod) {
-			r.mu.Lock()
-			r.refused = &portsTaken
-			r.mu.Unlock()
-			a.tell(v.pod, "", corev1.EventTypeWarning, portsTaken.reason, "%s", portsTaken.message)
-			return &portsTaken
+		if a.begun(other) || older(other, pod) {
+			return portsTaken
 		}
 	}
 	return nil
 }
 
-// begun tells whether anything has been made for a pod.
+// begun tells whether a pod has been taken, or anything has been made for it.
 func (a *Agent) begun(pod *corev1.Pod) bool {
 	r := a.known(pod.UID)
 	if r == nil {
@@ -55,7 +87,7 @@ func (a *Agent) begun(pod *corev1.Pod) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.attempts) > 0 || len(r.works) > 0
+	return r.admitted || len(r.attempts) > 0 || len(r.works) > 0
 }
 
 func older(a, b *corev1.Pod) bool {

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff/docker"
+	"skiff/manifests"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/node/memory"
 )
@@ -361,6 +362,60 @@ func TestAgentSandbox(t *testing.T) {
 	})
 }
 
+// kubectl debug --target: the ephemeral container sees the processes of the one it names.
+func TestAgentEphemeralContainerWithTarget(t *testing.T) {
+	for _, c := range []struct{ name, pod string }{
+		{"a pod of one", `containers: [{name: web, image: kubia}]`},
+		{"a pod of two", `containers: [{name: log, image: kubia}, {name: web, image: kubia}]`},
+		{"processes shared", `{shareProcessNamespace: true, containers: [{name: web, image: kubia}]}`},
+		{"the host's processes", `{hostPID: true, containers: [{name: web, image: kubia}]}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.engine.Build("busybox")
+				w.pod("kubia", c.pod)
+				w.debug("kubia", "debug", "web")
+				spec, err := w.engine.Spec(w.id("kubia", "debug"))
+				if err != nil {
+					w.Fatal(err)
+				}
+				if spec.PIDContainer != w.id("kubia", "web") || spec.HostPID {
+					w.Errorf("processes of %q (host's: %v), want those of web", spec.PIDContainer, spec.HostPID)
+				}
+			})
+		})
+	}
+}
+
+func TestAgentEphemeralContainerWithoutItsTarget(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.Build("busybox")
+		w.pod("kubia", "{restartPolicy: Never, containers: [{name: log, image: kubia}, {name: web, image: kubia}]}")
+		w.exit("kubia", "web", 0)
+		w.debug("kubia", "debug", "web")
+		waiting := w.get("kubia").Status.EphemeralContainerStatuses[0].State.Waiting
+		if waiting == nil || waiting.Reason != reasonConfigError || waiting.Message != "unable to find target container web" {
+			w.Errorf("state %+v", waiting)
+		}
+	})
+}
+
+// debug adds an ephemeral container.
+func (w *world) debug(pod, name, target string) {
+	w.Helper()
+	_, err := w.pods.UpdateSubresource(w.Context(), "default", pod, manifests.SubresourceEphemeral, func(p *corev1.Pod) error {
+		c := corev1.EphemeralContainer{TargetContainerName: target}
+		c.Name, c.Image, c.ImagePullPolicy = name, "busybox", corev1.PullIfNotPresent
+		c.TerminationMessagePolicy, c.TerminationMessagePath = corev1.TerminationMessageReadFile, corev1.TerminationMessagePathDefault
+		p.Spec.EphemeralContainers = append(p.Spec.EphemeralContainers, c)
+		return nil
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.settle()
+}
+
 func TestAgentInitContainers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Build("setup")
@@ -468,6 +523,45 @@ func TestAgentPullAlways(t *testing.T) {
 			Warning Pulled Image "nginx:latest" could not be pulled, the one on this machine is used: pull: dial tcp: lookup registry-1.docker.io: no such host: pull failed
 			Normal Created Container created
 			Normal Started Container started`)
+	})
+}
+
+// The containerd store gives every image a digest, which is its ID: an image that was just built has one too, and must not
+// be replaced by what a registry has under its name.
+func TestAgentPullAlwaysFromContainerdStore(t *testing.T) {
+	stored := func(ref, digit string) docker.Image {
+		id := "sha256:" + strings.Repeat(digit, 64)
+		return docker.Image{ID: id, RepoTags: []string{ref}, RepoDigests: []string{ref + "@" + id}}
+	}
+	inWorld(t, func(w *world) {
+		w.engine.Load("kubia", stored("kubia", "1"))
+		w.engine.Publish("kubia", stored("kubia", "2"))
+		runs := func(pod, image, digit string) {
+			w.Helper()
+			w.pod(pod, "containers: [{name: c, imagePullPolicy: Always, image: '"+image+"'}]")
+			w.want(pod, "Running | c running ready")
+			if id, want := w.get(pod).Status.ContainerStatuses[0].ImageID, image+"@sha256:"+strings.Repeat(digit, 64); id != want {
+				w.Errorf("%s runs %s, want %s", pod, id, want)
+			}
+		}
+		runs("built", "kubia", "1")
+		w.wantEvents("built", `Normal Pulled Container image "kubia" already present on machine and can be accessed by the pod; `+
+			`it may have been built here, so it is not pulled in spite of imagePullPolicy Always: remove it to get the registry's
+			Normal Created Container created
+			Normal Started Container started`)
+
+		// What the agent has pulled itself is pulled again, until it is built anew.
+		w.engine.Unload("kubia")
+		runs("fetched", "kubia", "2")
+		w.engine.Publish("kubia", stored("kubia", "3"))
+		runs("newer", "kubia", "3")
+		w.engine.Load("kubia", stored("kubia", "4"))
+		runs("rebuilt", "kubia", "4")
+
+		// Nobody but the user asks for this.
+		w.engine.Load("kubia:v1", stored("kubia:v1", "1"))
+		w.engine.Publish("kubia:v1", stored("kubia:v1", "2"))
+		runs("tagged", "kubia:v1", "2")
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -156,26 +155,5 @@ func TestAgentWaitsForAClaim(t *testing.T) {
 		}
 		w.settle()
 		w.want("kubia", "Running | kubia running ready")
-	})
-}
-
-func TestAgentRefusesAPodWhosePortIsTaken(t *testing.T) {
-	const withPort = "containers: [{name: kubia, image: kubia, ports: [{containerPort: 8080, hostPort: 8080}]}]"
-	inWorld(t, func(w *world) {
-		w.pod("first", withPort)
-		w.want("first", "Running | kubia running ready")
-		w.pod("second", withPort)
-		w.want("second", "Failed | NodePorts | kubia ContainerCreating")
-		w.wantEvents("second", "Warning NodePorts "+portsTaken.message)
-		w.wantContainers("first running")
-		w.pod("other", strings.Replace(withPort, "hostPort: 8080", "hostPort: 8081", 1))
-		w.want("other", "Running | kubia running ready")
-		w.delete("first", seconds64(0))
-		w.pass(time.Minute)
-		w.want("second", "Failed | NodePorts | kubia ContainerCreating")
-		w.pod("third", withPort)
-		w.want("third", "Running | kubia running ready")
-		w.restart(func() {})
-		w.want("third", "Running | kubia running ready")
 	})
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"net/netip"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -49,5 +50,27 @@ func TestHostsMount(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A pod on the node's network has the node's hosts, and its aliases beside them.
+func TestHostsMountOnTheNodesNetwork(t *testing.T) {
+	node := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(node, []byte("127.0.0.1\tlocalhost\n10.1.2.3\tprinter\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v := &volumes{dir: t.TempDir(), nodeHosts: node, sources: testObjects()}
+	pod := testPod(t, `{hostNetwork: true, containers: [{name: c}], hostAliases: [{ip: 10.0.0.1, hostnames: [db, db.local]}]}`)
+	m, err := v.hostsMount(pod, &pod.Spec.Containers[0], netip.Addr{})
+	if err != nil || m == nil {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	const want = "# Kubernetes-managed hosts file (host network).\n127.0.0.1\tlocalhost\n10.1.2.3\tprinter\n\n# Entries added by HostAliases.\n10.0.0.1\tdb\tdb.local\n"
+	if has, err := os.ReadFile(m.Source); err != nil || string(has) != want {
+		t.Errorf("%q, %v\nwant %q", has, err, want)
+	}
+	v.nodeHosts = filepath.Join(t.TempDir(), "missing")
+	if m, err := v.hostsMount(pod, &pod.Spec.Containers[0], netip.Addr{}); err == nil {
+		t.Errorf("without the node's file: %+v", m)
 	}
 }

@@ -25,6 +25,8 @@ type images struct {
 
 	mu    sync.Mutex
 	pulls map[string]*sharedPull
+	// fetched are the IDs of the images that this agent has pulled itself, by reference.
+	fetched map[string]string
 }
 
 // sharedPull is a pull that several containers may wait for.
@@ -51,7 +53,7 @@ func (p *sharedPull) progress(ref string) string {
 }
 
 func newImages(r Runtime, c clock.WithTicker) *images {
-	return &images{runtime: r, clock: c, pulls: map[string]*sharedPull{}}
+	return &images{runtime: r, clock: c, pulls: map[string]*sharedPull{}, fetched: map[string]string{}}
 }
 
 // wanted is an image and the credentials to pull it with. Two that differ in these are pulled one beside the other:
@@ -144,7 +146,7 @@ func (a *Agent) lookForImages(ctx context.Context, r *record, v *view, p plan) b
 				image: s.image, until: a.Clock.Now().Add(retryPeriod),
 			})
 		default:
-			r.know(s.container, viewOf(s.image, image, err == nil))
+			r.know(s.container, a.images.view(s.image, image, err == nil))
 		}
 		looked = true
 	}
@@ -160,15 +162,46 @@ func (r *record) know(container string, image imageView) {
 	put(&r.images, container, image)
 }
 
-// viewOf is what the engine's answer about an image means. One without a digest in a registry was built on this machine.
-// It is used as it is even where the policy is Always, which is the API's default for the tag latest: no registry has
-// it, or what a registry has under the same name is not what its owner has just built and wants to see run.
-func viewOf(ref string, image docker.Image, present bool) imageView {
-	v := imageView{ref: ref, present: present, id: image.ID, local: present && len(image.RepoDigests) == 0}
+// view is what the engine's answer about an image means. One that was built on this machine is used as it is even where
+// the policy is Always, which is the API's default for the tag latest: no registry has it, or what a registry has under
+// the same name is not what its owner has just built and wants to see run.
+//
+// Engines tell in two ways where an image comes from. The classic store gives a digest only to what has been in a
+// registry. The containerd store gives one to every image, the digest being the image's ID, and so tells nothing: there
+// the tag latest is taken for built here unless this agent has pulled that very image since it was started. Any other tag
+// gets the policy Always from nobody but the user, who means it.
+func (i *images) view(ref string, image docker.Image, present bool) imageView {
+	v := imageView{ref: ref, present: present, id: image.ID}
 	if len(image.RepoDigests) > 0 {
 		v.id = image.RepoDigests[0]
 	}
+	switch {
+	case !present:
+	case len(image.RepoDigests) == 0:
+		v.local = true
+	case digestIsID(image) && strings.HasSuffix(withTag(ref), ":latest"):
+		v.unknown = !i.hasFetched(ref, image.ID)
+		v.local = v.unknown
+	}
 	return v
+}
+
+// digestIsID tells whether the engine keeps the image in containerd's store, which knows it by its digest.
+func digestIsID(image docker.Image) bool {
+	return slices.ContainsFunc(image.RepoDigests, func(d string) bool { return strings.HasSuffix(d, "@"+image.ID) })
+}
+
+func (i *images) hasFetched(ref, id string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.fetched[ref] == id
+}
+
+// noteFetched notes that an image comes from its registry.
+func (i *images) noteFetched(ref, id string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.fetched[ref] = id
 }
 
 // pull gets a container's image from its registry. If that fails and the engine has the image, that one is used,
@@ -243,7 +276,8 @@ func (a *Agent) pulled(ctx context.Context, r *record, v *view, c *corev1.Contai
 	a.tell(v.pod, c.Name, corev1.EventTypeNormal, "Pulled",
 		"Successfully pulled image %q in %v (%v including waiting). Image size: %v bytes.",
 		withTag(c.Image), took.Truncate(time.Millisecond), waited.Truncate(time.Millisecond), image.Size)
-	know := viewOf(c.Image, image, true)
+	a.images.noteFetched(c.Image, image.ID)
+	know := a.images.view(c.Image, image, true)
 	know.pulled = true
 	r.know(c.Name, know)
 }
@@ -277,7 +311,11 @@ func (a *Agent) tellPresent(r *record, pod *corev1.Pod, c *corev1.Container) {
 	if image.pulled {
 		return
 	}
-	a.tell(pod, c.Name, corev1.EventTypeNormal, "Pulled", "Container image %q already present on machine and can be accessed by the pod", c.Image)
+	message := fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image)
+	if image.unknown && c.ImagePullPolicy == corev1.PullAlways {
+		message += "; it may have been built here, so it is not pulled in spite of imagePullPolicy Always: remove it to get the registry's"
+	}
+	a.tell(pod, c.Name, corev1.EventTypeNormal, "Pulled", "%s", message)
 }
 
 // withTag is the reference with the tag it implies.

@@ -72,6 +72,8 @@ type Options struct {
 	// MemoryDir is a directory on a tmpfs, for emptyDir volumes of medium Memory. Without one each container gets a
 	// tmpfs of its own, which it loses when it restarts.
 	MemoryDir string
+	// ResolvConf is the file with the node's name servers, /etc/resolv.conf unless set.
+	ResolvConf string
 
 	// CrashBackoff and MaxCrashBackoff are the first and the longest wait before a container that crashed again is
 	// restarted: 10 s and 5 min unless set.
@@ -98,6 +100,7 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.ResolvConf = cmp.Or(o.ResolvConf, "/etc/resolv.conf")
 	o.MaxPods = cmp.Or(o.MaxPods, 250)
 	o.CrashBackoff = cmp.Or(o.CrashBackoff, 10*time.Second)
 	o.MaxCrashBackoff = cmp.Or(o.MaxCrashBackoff, 5*time.Minute)
@@ -137,8 +140,10 @@ type Agent struct {
 	works           works
 	removals        chan struct{}
 	engine          engineState
-	machine         machine
-	introduced      chan struct{}
+	// admission is held while it is decided whether a pod is taken.
+	admission  sync.Mutex
+	machine    machine
+	introduced chan struct{}
 
 	mu sync.Mutex
 	// records hold what is known of each pod.

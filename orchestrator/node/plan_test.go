@@ -214,8 +214,11 @@ func TestPlanSandbox(t *testing.T) {
 			pod:  "{restartPolicy: Never, containers: [{name: web, image: web}, {name: log, image: log}]}",
 			runs: "POD 0 running; web 0 exited 0; log 0 exited 1"},
 			`kill container POD grace 0s: every container has ended`},
-		{"in the host's network there is none", scene{
+		{"in the host's network IPC is shared", scene{
 			pod: "{hostNetwork: true, containers: [{name: web, image: web}, {name: log, image: log}]}", images: images},
+			`start sandbox attempt 0: new pod`},
+		{"where all is the host's there is none", scene{
+			pod: "{hostNetwork: true, hostIPC: true, containers: [{name: web, image: web}, {name: log, image: log}]}", images: images},
 			`start container web attempt 0: new pod`},
 		{"one container that shares its processes has one", scene{pod: "{shareProcessNamespace: true, containers: [{name: kubia, image: kubia}]}"},
 			`start sandbox attempt 0: new pod`},

@@ -36,6 +36,8 @@ type record struct {
 	avoid netip.Addr
 	// refused says why the node does not take the pod, nil if it does.
 	refused *refusal
+	// admitted says that the node has taken the pod.
+	admitted bool
 	// prepared says that the volumes have been made.
 	prepared bool
 	// written are the versions of what the volumes were made from.

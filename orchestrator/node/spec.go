@@ -20,8 +20,12 @@ type blueprint struct {
 	sandboxID string
 	// joins is the container whose network an ephemeral container shares in a pod without a sandbox.
 	joins string
-	addr  netip.Addr
-	env   map[string]string
+	// target is the container whose processes an ephemeral container sees, empty for none.
+	target string
+	addr   netip.Addr
+	env    map[string]string
+	// dns is the node's resolver, if the pod adds to it.
+	dns resolver
 	// mounts are the container's volumes as they lie on this machine.
 	mounts []docker.Mount
 	// imageUser is the user the image names.
@@ -68,16 +72,19 @@ func containerSpec(b blueprint) (docker.ContainerSpec, error) {
 		spec.Args = []string{}
 	}
 	shareNamespaces(&spec, b)
+	if b.target != "" { // whatever processes the pod's containers see otherwise
+		spec.HostPID, spec.PIDContainer = false, b.target
+	}
 	return spec, nil
 }
 
 // sandboxSpec is the spec of a pod's pause container: it holds the network, and what else the containers share.
-func sandboxSpec(pod *corev1.Pod, image string, attempt int, addr netip.Addr) docker.ContainerSpec {
+func sandboxSpec(pod *corev1.Pod, image string, attempt int, addr netip.Addr, dns resolver) docker.ContainerSpec {
 	spec := docker.ContainerSpec{
 		Name:      containerName(pod, sandboxName, attempt),
 		Image:     image,
 		Labels:    containerLabels(pod, sandboxName, "", attempt, attempt),
-		Network:   podNetwork(pod, addr),
+		Network:   podNetwork(pod, addr, dns),
 		Resources: docker.Resources{CPUShares: minShares},
 		Sysctls:   sysctls(pod),
 		HostIPC:   pod.Spec.HostIPC,
@@ -97,7 +104,8 @@ func shareNamespaces(spec *docker.ContainerSpec, b blueprint) {
 		}
 		return
 	}
-	if spec.Network.Join == "" && !spec.Network.Host {
+	// The engine refuses those of a namespace that is the host's, as the API has done before.
+	if spec.Network.Join == "" {
 		spec.Sysctls = sysctls(b.pod)
 	}
 }
@@ -106,29 +114,29 @@ func shareNamespaces(spec *docker.ContainerSpec, b blueprint) {
 func containerNetwork(b blueprint) docker.Network {
 	switch {
 	case b.pod.Spec.HostNetwork:
-		return docker.Network{Host: true}
+		return podNetwork(b.pod, b.addr, b.dns)
 	case b.sandboxID != "":
 		return docker.Network{Join: b.sandboxID}
 	case b.joins != "":
 		return docker.Network{Join: b.joins}
 	}
-	return podNetwork(b.pod, b.addr)
+	return podNetwork(b.pod, b.addr, b.dns)
 }
 
-// podNetwork is the network of the container that owns the pod's.
-func podNetwork(pod *corev1.Pod, addr netip.Addr) docker.Network {
-	if pod.Spec.HostNetwork {
-		return docker.Network{Host: true}
+// podNetwork is the network of the container that owns the pod's. On the host's each container has one of these: there is
+// nothing to own but the files below /etc.
+func podNetwork(pod *corev1.Pod, addr netip.Addr, node resolver) docker.Network {
+	n := docker.Network{Host: true}
+	if !pod.Spec.HostNetwork {
+		n = docker.Network{IP: addr, Hostname: hostname(pod), Domain: domain(pod), Ports: hostPorts(&pod.Spec)}
 	}
-	n := docker.Network{IP: addr, Hostname: hostname(pod), Domain: domain(pod), Ports: hostPorts(&pod.Spec)}
 	for _, alias := range pod.Spec.HostAliases {
 		for _, name := range alias.Hostnames {
 			n.Hosts = append(n.Hosts, name+":"+alias.IP)
 		}
 	}
-	if dns := pod.Spec.DNSConfig; dns != nil {
-		n.DNS, n.DNSSearch, n.DNSOpts = dns.Nameservers, dns.Searches, dnsOptions(dns.Options)
-	}
+	dns, _ := podDNS(pod, node)
+	n.DNS, n.DNSSearch, n.DNSOpts = dns.servers, dns.searches, dns.options
 	return n
 }
 
@@ -168,18 +176,6 @@ func hostPorts(spec *corev1.PodSpec) []docker.Port {
 					Protocol: strings.ToLower(string(p.Protocol)),
 				})
 			}
-		}
-	}
-	return out
-}
-
-func dnsOptions(options []corev1.PodDNSConfigOption) []string {
-	var out []string
-	for _, o := range options {
-		if o.Value != nil && *o.Value != "" {
-			out = append(out, o.Name+":"+*o.Value)
-		} else {
-			out = append(out, o.Name)
 		}
 	}
 	return out

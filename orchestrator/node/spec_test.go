@@ -41,6 +41,8 @@ func TestContainerSpec(t *testing.T) {
 			"{ false 172.30.0.9 web shop.default.svc.cluster.local [{ 8080 80 tcp}] [db:10.0.0.1 db.local:10.0.0.1] [1.1.1.1] [example.org] [ndots:5 edns0]}"},
 		{"host's network", `{hostNetwork: true, containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 80}]}]}`,
 			func(s docker.ContainerSpec) any { return s.Network }, "{ true invalid IP   [] [] [] [] []}"},
+		{"host's network with names of its own", `{hostNetwork: true, hostAliases: [{ip: 10.0.0.1, hostnames: [db]}], dnsConfig: {nameservers: [1.1.1.1]}, containers: [{name: c, image: i}]}`,
+			func(s docker.ContainerSpec) any { return s.Network }, "{ true invalid IP   [] [db:10.0.0.1] [1.1.1.1] [] []}"},
 		{"no resources", `containers: [{name: c, image: i}]`,
 			func(s docker.ContainerSpec) any { return s.Resources }, "{2 0 0 0 0 1000 0}"},
 		{"resources", `containers: [{name: c, image: i, resources: {requests: {cpu: 250m, memory: 4Gi}, limits: {cpu: 1500m, memory: 8Gi}}}]`,
@@ -56,6 +58,8 @@ func TestContainerSpec(t *testing.T) {
 				return []any{s.User, s.Groups, s.ReadOnlyRoot, s.Security, s.Sysctls}
 			},
 			"[3:2 [5 6] true {false [NET_ADMIN] [ALL] true unconfined p} map[net.ipv4.tcp_syncookies:1]]"},
+		{"sysctls on the host's network", `{hostNetwork: true, securityContext: {sysctls: [{name: kernel.shm_rmid_forced, value: "1"}]}, containers: [{name: c, image: i}]}`,
+			func(s docker.ContainerSpec) any { return s.Sysctls }, "map[kernel.shm_rmid_forced:1]"},
 		{"group alone", `{securityContext: {runAsGroup: 7}, containers: [{name: c, image: i}]}`,
 			func(s docker.ContainerSpec) any { return s.User }, "0:7"},
 		{"privileged", `{hostPID: true, hostIPC: true, containers: [{name: c, image: i, securityContext: {privileged: true}}]}`,
@@ -89,9 +93,25 @@ func TestContainerSpecInSandbox(t *testing.T) {
 	}
 }
 
+// On the host's network containers still share IPC, and with it its sysctls.
+func TestContainerSpecInSandboxOnTheHostsNetwork(t *testing.T) {
+	const pod = `{hostNetwork: true, securityContext: {sysctls: [{name: kernel.shm_rmid_forced, value: "1"}]}, containers: [{name: c, image: i}, {name: d, image: i}]}`
+	s, err := specOf(t, pod, func(b *blueprint) { b.sandboxID = "sandbox-id" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Network.Host || s.IPCContainer != "sandbox-id" || s.Sysctls != nil {
+		t.Errorf("spec %+v", s)
+	}
+	sandbox := sandboxSpec(testPod(t, pod), "pause", 0, sceneIP, resolver{})
+	if got := fmt.Sprint(sandbox.Network.Host, sandbox.Sysctls); got != "true map[kernel.shm_rmid_forced:1]" {
+		t.Errorf("sandbox %s", got)
+	}
+}
+
 func TestSandboxSpec(t *testing.T) {
 	pod := testPod(t, `{containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 8080, protocol: UDP}]}, {name: d, image: i, ports: [{containerPort: 81, hostPort: 8081}]}]}`)
-	s := sandboxSpec(pod, "pause", 1, sceneIP)
+	s := sandboxSpec(pod, "pause", 1, sceneIP, resolver{})
 	if s.Name != "kubia_POD_3f2a9c1e_1" || s.Network.Hostname != "kubia" || s.Network.IP != sceneIP ||
 		fmt.Sprint(s.Network.Ports) != "[{ 8080 80 udp} { 8081 81 }]" {
 		t.Errorf("spec %+v", s)

@@ -53,7 +53,11 @@ func (a *Agent) makeSandbox(ctx context.Context, r *record, v *view, s step) (st
 		if err != nil {
 			return "", f, fmt.Errorf("making the pause image: %w", err)
 		}
-		if id, err = a.create(ctx, r, sandboxSpec(v.pod, image, s.attempt, addr)); err != nil {
+		dns, err := a.nodeDNS(v.pod)
+		if err != nil {
+			return "", f, err
+		}
+		if id, err = a.create(ctx, r, sandboxSpec(v.pod, image, s.attempt, addr, dns)); err != nil {
 			return "", f, err
 		}
 	}
@@ -140,6 +144,14 @@ func (a *Agent) spec(ctx context.Context, v *view, c *corev1.Container, attempt 
 		b.joins = v.latest(v.pod.Spec.Containers[0].Name).ID
 	}
 	var err error
+	if b.sandboxID == "" || v.pod.Spec.HostNetwork {
+		if b.dns, err = a.nodeDNS(v.pod); err != nil {
+			return docker.ContainerSpec{}, err
+		}
+	}
+	if b.target, err = v.target(c.Name); err != nil {
+		return docker.ContainerSpec{}, err
+	}
 	if b.env, err = containerEnv(v.pod, c, a.facts(v.pod, addr), a); err != nil {
 		return docker.ContainerSpec{}, err
 	}
@@ -154,6 +166,22 @@ func (a *Agent) spec(ctx context.Context, v *view, c *corev1.Container, attempt 
 		b.imageUser = image.User
 	}
 	return containerSpec(b)
+}
+
+// target is the ID of the container whose processes an ephemeral container is to see (kubectl debug --target), empty if it
+// names none. The error is kubelet's (k8s.io/kubernetes/pkg/kubelet/kuberuntime/kuberuntime_container.go, getTargetID).
+func (v *view) target(ephemeral string) (string, error) {
+	for i := range v.pod.Spec.EphemeralContainers {
+		c := &v.pod.Spec.EphemeralContainers[i]
+		if c.Name != ephemeral || c.TargetContainerName == "" {
+			continue
+		}
+		if a := v.latest(c.TargetContainerName); a.running() {
+			return a.ID, nil
+		}
+		return "", fmt.Errorf("unable to find target container %s", c.TargetContainerName)
+	}
+	return "", nil
 }
 
 // create makes a container and notes that it is there.

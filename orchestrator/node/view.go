@@ -91,8 +91,9 @@ type imageView struct {
 	ref string
 	// id is what a status shows: the digest in a registry, or the ID on the engine.
 	id string
-	// present says that the engine has it, local that it has never been in a registry.
-	present, local bool
+	// present says that the engine has it, local that it has never been in a registry, unknown that it is taken for
+	// local because nothing tells where it comes from.
+	present, local, unknown bool
 	// doubted says that the engine turned out not to have it.
 	doubted bool
 	// pulled says that it has been pulled for this very start, or that this was tried in vain and the image the engine
@@ -167,13 +168,15 @@ func (v *view) starting() bool {
 
 func (v *view) needsSandbox() bool { return v.pod != nil && needsSandbox(&v.pod.Spec) }
 
-// needsSandbox tells whether a pod's containers share the network namespace of a pause container. A pod of one
-// container owns its own: one more container would cost half a start again.
+// needsSandbox tells whether a pod's containers share namespaces of a pause container: the network's, unless that is the
+// host's, and that of IPC, unless that is too. A pod of one container owns its own: one more container would cost half a
+// start again.
 func needsSandbox(spec *corev1.PodSpec) bool {
 	if isTrue(spec.ShareProcessNamespace) {
 		return true
 	}
-	return !spec.HostNetwork && (len(spec.InitContainers) > 0 || len(spec.Containers) > 1)
+	shares := !spec.HostNetwork || !spec.HostIPC
+	return shares && (len(spec.InitContainers) > 0 || len(spec.Containers) > 1)
 }
 
 // live lists the runs that the engine is running.

@@ -29,9 +29,11 @@ type volumes struct {
 	// dir is empty on nodes without volumes, such as simulated ones.
 	dir string
 	// memory is a directory on a tmpfs. Without one, each container of a pod gets a tmpfs of its own.
-	memory  string
-	sources sources
-	claims  claimSources
+	memory string
+	// nodeHosts is the node's own hosts file, /etc/hosts unless set.
+	nodeHosts string
+	sources   sources
+	claims    claimSources
 	// engine holds the data of claims.
 	engine interface {
 		EnsureVolume(ctx context.Context, name string, labels map[string]string) (path string, err error)
