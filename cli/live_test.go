@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -502,5 +503,51 @@ func TestConfig(t *testing.T) {
 	}
 	if got := line("use-context", "three"); got != "error: no context exists with the name: \"three\"\n" {
 		t.Error(got)
+	}
+}
+
+// TestLogsFollowWaitsForItsContainer follows the log of a container that has not started yet.
+func TestLogsFollowWaitsForItsContainer(t *testing.T) {
+	refusal := "Error from server (BadRequest): container \"main\" in pod \"slow\" is waiting to start: ContainerCreating\n"
+	for _, c := range []struct {
+		name    string
+		refused int
+		args    []string
+		code    int
+		out     string
+		err     string
+	}{
+		{"it starts", 3, nil, 0, "hello\n", refusal},
+		{"it does not", 1000, []string{"--pod-running-timeout=2s"}, 1, "", refusal + "error: the log of container main in pod slow could not be followed within 2s\n"},
+		{"ignored", 1000, []string{"--ignore-errors"}, 0, "", refusal},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			p := pod("slow", "Pending")
+			p["spec"] = map[string]any{"containers": []any{map[string]any{"name": "main"}}}
+			w.server.Put(p)
+			w.server.Logs["slow/main"] = "hello\n"
+			w.server.Waiting = map[string]int{"slow/main": c.refused}
+			r := w.start(t, append([]string{"logs", "-f", "slow"}, c.args...)...)
+			ended := make(chan struct{})
+			go func() {
+				for {
+					select {
+					case <-ended:
+						return
+					default:
+						if w.clock.Waiters() == 2 { // the patience, and the pause before it asks again
+							w.clock.Step(time.Second)
+						}
+						runtime.Gosched()
+					}
+				}
+			}()
+			r.ends(t, c.code)
+			close(ended)
+			if r.out.String() != c.out || r.err.String() != c.err {
+				t.Errorf("printed %q, said %q", r.out, r.err)
+			}
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -160,10 +161,60 @@ func TestKubeconfigIsPrivateAndGoesWithTheDaemon(t *testing.T) {
 	}
 }
 
+// TestKubeconfigOfAKilledDaemon is neither printed nor merged: it leads nowhere.
+func TestKubeconfigOfAKilledDaemon(t *testing.T) {
+	t.Parallel()
+	d := harness.Start(t)
+	d.Kill()
+	if _, err := os.Stat(d.Kubeconfig()); err != nil {
+		t.Fatalf("a killed daemon takes nothing away, and yet: %v", err)
+	}
+	own := filepath.Join(t.TempDir(), "own")
+	for _, args := range [][]string{{"kubeconfig"}, {"kubeconfig", "--merge"}} {
+		cmd := d.SkiffCLI().Command(args...)
+		cmd.Env = append(cmd.Env, "KUBECONFIG="+own)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "no daemon runs for "+d.DataDir+": start one with `skiff daemon start`") {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if _, err := os.Stat(own); !os.IsNotExist(err) {
+		t.Errorf("something was merged: %v", err)
+	}
+}
+
+// TestWithoutAnEngine starts the daemon where no engine listens: it runs and says so, and up starts nothing.
+func TestWithoutAnEngine(t *testing.T) {
+	t.Parallel()
+	harness.Engine(t) // for -short, and not to build anything where the other tests are skipped
+	skiff, dir := harness.Build(t).Skiff, t.TempDir()
+	run := func(args ...string) (string, error) {
+		cmd := exec.Command(skiff, args...)
+		cmd.Env = append(os.Environ(), "SKIFF_DATA_DIR="+dir, "SKIFF_LISTEN=127.0.0.1:0", "DOCKER_HOST=unix://"+dir+"/none.sock", "KUBECONFIG=")
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	t.Cleanup(func() { run("daemon", "stop") })
+	says := "container runtime is down: info: cannot reach the Docker Engine at unix://" + dir + "/none.sock: start it"
+	for range 2 { // with a daemon of its own, and with one that runs
+		out, err := run("up", "-d", "-f", manifest("kubia-rc.yaml"))
+		if err == nil || !strings.Contains(out, "error: nothing was started, for no pod can run: node ") || !strings.Contains(out, says) {
+			t.Errorf("up: %v\n%s", err, out)
+		}
+	}
+	if out, err := run("daemon", "start"); err != nil || !strings.Contains(out, says) {
+		t.Errorf("daemon start: %v\n%s", err, out)
+	}
+	if out, err := run("get", "rc"); err != nil || !strings.Contains(out, "No resources found") {
+		t.Errorf("after an up that failed: %v\n%s", err, out)
+	}
+}
+
 func TestHealthAndMetrics(t *testing.T) {
 	t.Parallel()
 	d := harness.Start(t)
-	applyRC(t, d.SkiffCLI(), "kubia", 1)
+	probed := strings.Replace(rcManifest("kubia", 1), `"image":"ksfzhaohui/kubia"`, `"image":"ksfzhaohui/kubia","readinessProbe":{"httpGet":{"path":"/","port":8080},"periodSeconds":1}`, 1)
+	d.SkiffCLI().DoIn(probed, "apply", "-f", "-")
+	awaitReady(t, d.SkiffCLI(), "kubia", 1)
 	k := d.KubectlCLI()
 	for _, p := range []string{"/healthz", "/livez", "/readyz"} {
 		if got := k.Do("get", "--raw", p); got != "ok" {
@@ -171,7 +222,7 @@ func TestHealthAndMetrics(t *testing.T) {
 		}
 	}
 	metrics := k.Do("get", "--raw", "/metrics")
-	for _, name := range []string{"skiff_reconcile_total", "skiff_queue_depth", "skiff_engine_calls_total", "skiff_store_commits_total"} {
+	for _, name := range []string{"skiff_reconcile_total", "skiff_queue_depth", "skiff_engine_calls_total", "skiff_store_commits_total", "skiff_probe_total", "skiff_probe_duration_seconds"} {
 		if !strings.Contains(metrics, "\n"+name) {
 			t.Errorf("/metrics lacks %s", name)
 		}

@@ -80,12 +80,6 @@ Events:
   ----    ------            ----  ----                  -------
   Normal  SuccessfulCreate  *     daemonset-controller  Created pod: ssd-monitor-?????`
 
-// kubectl runs a command that only kubectl has.
-func (w walk) kubectl(line, want string) {
-	w.Helper()
-	matches(w.T, w.d.KubectlCLI().Do(strings.Fields(line)...), want)
-}
-
 // TestDaemonSetRollback undoes a broken update.
 func TestDaemonSetRollback(t *testing.T) {
 	walkBoth(t, func(w walk) {
@@ -93,10 +87,10 @@ func TestDaemonSetRollback(t *testing.T) {
 			metadata: {labels: {app: agent}},
 			spec: {terminationGracePeriodSeconds: 1, containers: [{name: main, image: ksfzhaohui/kubia, imagePullPolicy: Never}]}}}}`, "create", "-f", "-")
 		w.until(soon, "get ds", "NAME DESIRED CURRENT READY UP-TO-DATE AVAILABLE NODE SELECTOR AGE\nagent 1 1 1 1 1 <none> *")
-		w.kubectl("set image ds agent main=skiff/none", "daemonset.apps/agent image updated")
+		w.run("set image ds agent main=skiff/none", "daemonset.apps/agent image updated")
 		w.until(soon, "get pods", "NAME READY STATUS RESTARTS AGE\nagent-????? 0/1 ErrImageNeverPull 0 *")
-		w.kubectl("rollout undo ds agent", "daemonset.apps/agent rolled back")
+		w.run("rollout undo ds agent", "daemonset.apps/agent rolled back")
 		w.until(soon, "get ds", "NAME DESIRED CURRENT READY UP-TO-DATE AVAILABLE NODE SELECTOR AGE\nagent 1 1 1 1 1 <none> *")
-		w.kubectl("rollout history ds agent", "daemonset.apps/agent\nREVISION CHANGE-CAUSE\n2 <none>\n3 <none>")
+		w.run("rollout history ds agent", "daemonset.apps/agent\nREVISION CHANGE-CAUSE\n2 <none>\n3 <none>")
 	})
 }

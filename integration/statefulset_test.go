@@ -121,9 +121,9 @@ func TestStatefulSetUpdates(t *testing.T) {
 	walkBoth(t, func(w walk) {
 		w.cli.DoIn(strings.Replace(diarySet, "image: skiff/diary", "image: skiff/diary\n        imagePullPolicy: Never", 1), "create", "-f", "-")
 		w.until(soon, "get sts", "NAME READY AGE\nkubia 2/2 *")
-		w.kubectl("set image sts kubia kubia=skiff/none", "statefulset.apps/kubia image updated")
+		w.run("set image sts kubia kubia=skiff/none", "statefulset.apps/kubia image updated")
 		w.until(soon, "get pods", "NAME READY STATUS RESTARTS AGE\nkubia-0 1/1 Running 0 *\nkubia-1 0/1 ErrImageNeverPull 0 *")
-		w.kubectl("rollout undo sts kubia", "statefulset.apps/kubia rolled back")
+		w.run("rollout undo sts kubia", "statefulset.apps/kubia rolled back")
 		w.run("delete pod kubia-1", `pod "kubia-1" deleted …`)
 		w.until(soon, "get pods", "NAME READY STATUS RESTARTS AGE\nkubia-0 1/1 Running 0 *\nkubia-1 1/1 Running 0 *")
 		w.run("delete sts kubia", `statefulset.apps "kubia" deleted …`)

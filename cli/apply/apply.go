@@ -103,6 +103,8 @@ func check(c *cli.Context) error {
 		return errors.New("--prune is not supported: nothing was applied; delete what is no longer wanted by name, or with skiff down -f FILE")
 	case len(command.Files(c).Names) == 0:
 		return errors.New("must specify -f")
+	case c.String("subresource") != "" && !c.Bool("server-side"):
+		return errors.New("--subresource can only be specified for --server-side")
 	case c.Bool("force-conflicts") && !c.Bool("server-side"):
 		return errors.New("--force-conflicts only works with --server-side")
 	case c.String("dry-run") == "client" && c.Bool("server-side"):

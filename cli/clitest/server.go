@@ -81,6 +81,8 @@ type Server struct {
 	Refuse func(verb string, obj *unstructured.Unstructured) error
 	// Logs are what each container has written, by "pod/container".
 	Logs map[string]string
+	// Waiting are the containers, by "pod/container", whose logs are refused as many times, because they have not started.
+	Waiting map[string]int
 
 	mu      sync.Mutex
 	kinds   []Kind
@@ -251,7 +253,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	switch {
 	case sub == "log":
-		fmt.Fprint(w, s.Logs[name+"/"+q.Get("container")])
+		s.log(w, name, q.Get("container"))
 	case r.Method == http.MethodGet && q.Get("watch") == "true":
 		s.watch(w, r, k, namespace)
 	case r.Method == http.MethodGet && name == "":
@@ -261,6 +263,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.change(w, r, k, namespace, name, sub)
 	}
+}
+
+func (s *Server) log(w http.ResponseWriter, pod, container string) {
+	key := pod + "/" + container
+	s.mu.Lock()
+	left := s.Waiting[key]
+	if left > 0 {
+		s.Waiting[key]--
+	}
+	s.mu.Unlock()
+	if left > 0 {
+		s.fail(w, apierrors.NewBadRequest(fmt.Sprintf("container %q in pod %q is waiting to start: ContainerCreating", container, pod)))
+		return
+	}
+	fmt.Fprint(w, s.Logs[key])
 }
 
 // route reads /api/v1/namespaces/NS/pods/NAME/SUB and its shorter forms.

@@ -2,7 +2,10 @@ package daemon
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -87,8 +90,27 @@ func TestEnsureWaitsForADaemonThatStarts(t *testing.T) {
 	if err := writeKubeconfig(c.kubeconfig(), newKubeconfig("127.0.0.1:1", clientIdentity{})); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel = context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if _, _, err := ensure(ctx, c, nil, clock.RealClock{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with what a killed daemon left: %v", err)
+	}
+	asked := 0
+	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; r.URL.Path != "/readyz" || asked < 3 {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	defer api.Close()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})
+	if err := writeKubeconfig(c.kubeconfig(), newKubeconfig(api.Listener.Addr().String(), clientIdentity{ca: ca})); err != nil {
+		t.Fatal(err)
+	}
 	if pid, started, err := ensure(t.Context(), c, nil, clock.RealClock{}); pid != os.Getpid() || started || err != nil {
-		t.Errorf("with one: %d, %v, %v", pid, started, err)
+		t.Errorf("with one that answers: %d, %v, %v", pid, started, err)
+	}
+	if asked != 3 {
+		t.Errorf("asked %d times, want until it is ready, the third time", asked)
 	}
 }
 
@@ -150,6 +172,11 @@ func TestMergeKeepsWhatTheUserHas(t *testing.T) {
 	if err := writeKubeconfig(c.kubeconfig(), newKubeconfig("127.0.0.1:7443", clientIdentity{})); err != nil {
 		t.Fatal(err)
 	}
+	l, err := acquire(t.Context(), c, clock.RealClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.release() //nolint:errcheck // the directory goes
 	read, err := readKubeconfig(c)
 	if err != nil {
 		t.Fatal(err)
@@ -167,8 +194,14 @@ func TestMergeKeepsWhatTheUserHas(t *testing.T) {
 }
 
 func TestWithoutADaemonTheKubeconfigSaysSo(t *testing.T) {
-	if _, err := readKubeconfig(testConfig(t)); err == nil || !strings.Contains(err.Error(), "skiff daemon start") {
-		t.Errorf("%v", err)
+	c := testConfig(t)
+	for _, left := range []string{"nothing", "the file of a daemon that was killed"} {
+		if _, err := readKubeconfig(c); err == nil || !strings.Contains(err.Error(), "no daemon runs") || !strings.Contains(err.Error(), "skiff daemon start") {
+			t.Errorf("%s: %v", left, err)
+		}
+		if err := writeKubeconfig(c.kubeconfig(), newKubeconfig("127.0.0.1:1", clientIdentity{})); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

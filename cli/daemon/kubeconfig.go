@@ -36,11 +36,18 @@ func writeKubeconfig(path string, cfg *clientcmdapi.Config) error {
 	return writeFile(path, raw)
 }
 
-// readKubeconfig returns the file of a daemon that runs.
+// readKubeconfig returns the file of a daemon that runs. A file that a killed one has left behind leads nowhere.
 func readKubeconfig(c Config) (*clientcmdapi.Config, error) {
+	pid, err := holder(c)
+	if err != nil {
+		return nil, err
+	}
+	if pid == 0 {
+		return nil, fmt.Errorf("no daemon runs for %s: start one with `skiff daemon start`", c.DataDir)
+	}
 	cfg, err := clientcmd.LoadFromFile(c.kubeconfig())
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("no daemon runs for %s: start one with `skiff daemon start`", c.DataDir)
+		return nil, fmt.Errorf("the daemon of %s, process %d, is starting or ending: wait for it with `skiff daemon start`", c.DataDir, pid)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the daemon's kubeconfig: %w", err)

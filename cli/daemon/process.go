@@ -50,13 +50,13 @@ func awaitOther(ctx context.Context, c Config, clk clock.WithTicker) (int, error
 		if err != nil || pid == 0 {
 			return 0, err
 		}
-		// The file is there exactly as long as the API answers.
-		if _, err := os.Stat(c.kubeconfig()); err == nil {
+		unready := isReady(ctx, c)
+		if unready == nil {
 			return pid, nil
 		}
 		select {
 		case <-ctx.Done():
-			return 0, fmt.Errorf("waiting for the daemon, process %d, to be ready: %w", pid, ctx.Err())
+			return 0, fmt.Errorf("waiting for the daemon, process %d, to be ready: %w; it was not, for: %w", pid, ctx.Err(), unready)
 		case <-tick.C():
 		}
 	}

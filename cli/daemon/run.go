@@ -241,11 +241,21 @@ func (d *daemon) run(ctx context.Context, ready func() error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.controllers.Run(ctx, d.agent, d.fleet, d.prober) })
 	group.Go(func() error { return d.api.Serve(ctx, d.listener, d.creds.ServerTLS()) })
-	group.Go(func() error { return d.announce(ctx, ready) })
+	group.Go(func() error { return d.beFound(ctx, ready) })
 	err := group.Wait()
 
 	stopStore()
-	return errors.Join(err, removeKubeconfig(d.config), state.Wait(), d.store.Close(), d.engine.Close())
+	return errors.Join(err, state.Wait(), d.store.Close(), d.engine.Close())
+}
+
+// beFound has the kubeconfig there from when all is ready until the end begins: it is the first thing to go, so that nobody
+// turns to a daemon that is ending.
+func (d *daemon) beFound(ctx context.Context, ready func() error) error {
+	err := d.announce(ctx, ready)
+	if err == nil {
+		<-ctx.Done()
+	}
+	return errors.Join(err, removeKubeconfig(d.config))
 }
 
 // announce writes the kubeconfig once what every cluster has is there, and says that all is ready. The listener has been

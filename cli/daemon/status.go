@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ func printStatus(c *cli.Context, cfg Config, pid int) error {
 	if err != nil {
 		return fmt.Errorf("process %d holds %s, but its API does not answer yet: %w", pid, cfg.DataDir, err)
 	}
-	checks, err := get(c, cfg, "/readyz?verbose")
+	_, checks, err := get(c.Context, cfg, "/readyz?verbose")
 	if err != nil {
 		return fmt.Errorf("process %d holds %s, but its API does not answer: %w", pid, cfg.DataDir, err)
 	}
@@ -41,32 +42,44 @@ func printStatus(c *cli.Context, cfg Config, pid int) error {
 	return nil
 }
 
-// get asks the API.
-func get(c *cli.Context, cfg Config, path string) ([]byte, error) {
+// get asks the API that the kubeconfig names, and returns the answer's HTTP code with its body.
+func get(ctx context.Context, cfg Config, path string) (int, []byte, error) {
 	restCfg, err := clientcmd.BuildConfigFromFlags("", cfg.kubeconfig())
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	restCfg.Timeout = 5 * time.Second
 	client, err := rest.HTTPClientFor(restCfg)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	req, err := http.NewRequestWithContext(c.Context, http.MethodGet, restCfg.Host+path, nil)
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, restCfg.Host+path, nil)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode, body, err
+}
+
+// isReady asks the API whether it is ready. A kubeconfig may be there that a killed daemon has left, so its being there says
+// nothing.
+func isReady(ctx context.Context, cfg Config) error {
+	code, body, err := get(ctx, cfg, "/readyz")
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("/readyz says %d: %s", code, strings.TrimSpace(string(body)))
+	}
+	return err
 }
 
 // nodeTrouble is why the node is not ready, empty when it is, or when it has not said anything yet.
 func nodeTrouble(c *cli.Context, cfg Config) (string, error) {
-	raw, err := get(c, cfg, "/api/v1/nodes")
+	_, raw, err := get(c.Context, cfg, "/api/v1/nodes")
 	if err != nil {
 		return "", err
 	}

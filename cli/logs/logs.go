@@ -39,7 +39,7 @@ func Command(env *command.Env) *cli.Command {
 			&cli.Int64Flag{Name: "limit-bytes", Usage: "show at most so many `BYTES`; all unless given"},
 			&cli.BoolFlag{Name: "ignore-errors", Usage: "with --follow, go on although a container's logs fail"},
 			&cli.IntFlag{Name: "max-log-requests", Value: 5, Usage: "follow at most so many `LOGS` at once"},
-			&cli.DurationFlag{Name: "pod-running-timeout", Value: 20 * time.Second, Usage: "how long to wait for a controller's first pod"},
+			&cli.DurationFlag{Name: "pod-running-timeout", Value: 20 * time.Second, Usage: "how long to wait for a controller's first pod, and with --follow for a container to start"},
 		),
 		Action: func(c *cli.Context) error { return run(c, env) },
 	},
@@ -89,8 +89,7 @@ func run(c *cli.Context, env *command.Env) error {
 	if !o.pod.Follow {
 		return l.inTurn(c.Context, sources, w)
 	}
-	err = Follow(c.Context, cl, sources, o.pod, w, o.ignoreErrors, func(s string) { fmt.Fprintln(env.Err, s) })
-	return command.Join(err, c.Context.Err())
+	return command.Join(l.follow(c.Context, sources, w), c.Context.Err())
 }
 
 // usage is what is said when nothing, or too much, was named.
@@ -212,9 +211,6 @@ func (l *lister) containers(p *corev1.Pod) ([]string, error) {
 		return pods.Containers(p), nil
 	}
 	name, note, err := pods.Container(p, l.container)
-	if err != nil && l.container != "" {
-		return nil, fmt.Errorf("container %s is not valid for pod %s", l.container, p.Name)
-	}
 	fmt.Fprint(l.env.Err, note)
 	return []string{name}, err
 }
@@ -229,8 +225,7 @@ func (l *lister) inTurn(ctx context.Context, sources []Source, w *Writer) error 
 		if !l.ignoreErrors {
 			return err
 		}
-		text, _ := command.Explain(err)
-		fmt.Fprint(l.env.Err, text)
+		l.say(err)
 	}
 	return nil
 }

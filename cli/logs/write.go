@@ -11,11 +11,9 @@ import (
 	"sync"
 
 	"github.com/charmbracelet/lipgloss"
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 
 	"skiff/cli/client"
-	"skiff/cli/command"
 	"skiff/cli/terminal"
 )
 
@@ -106,26 +104,4 @@ func stream(ctx context.Context, c *client.Client, s Source, o corev1.PodLogOpti
 	}
 	defer body.Close()
 	return w.Lines(s, body)
-}
-
-// Follow writes the logs of all sources at once until they end or ctx does. With ignore, a log that fails is told of by
-// say and the others go on.
-func Follow(ctx context.Context, c *client.Client, sources []Source, o corev1.PodLogOptions, w *Writer, ignore bool, say func(string)) error {
-	o.Follow = true
-	group, ctx := errgroup.WithContext(ctx)
-	for _, s := range sorted(sources) {
-		group.Go(func() error {
-			err := stream(ctx, c, s, o, w)
-			if err == nil || ctx.Err() != nil {
-				return nil
-			}
-			if !ignore {
-				return err
-			}
-			text, _ := command.Explain(err)
-			say(strings.TrimSuffix(text, "\n"))
-			return nil
-		})
-	}
-	return group.Wait()
 }

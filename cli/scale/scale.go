@@ -109,7 +109,20 @@ func (s *scaler) one(ctx context.Context, o resource.Object) error {
 			return err
 		}
 	}
-	return s.report.Report(o.Value, "scaled")
+	obj, err := s.scaled(ctx, o)
+	if err != nil {
+		return err
+	}
+	return s.report.Report(obj, "scaled")
+}
+
+// scaled is the object to print: as the server has it now, or, when nothing was kept there, as it would have become.
+func (s *scaler) scaled(ctx context.Context, o resource.Object) (*unstructured.Unstructured, error) {
+	if s.dryRun == command.DryRunNone && s.report.Prints() {
+		return s.client.Get(ctx, o.Ref)
+	}
+	obj := o.Value.DeepCopy()
+	return obj, unstructured.SetNestedField(obj.Object, s.replicas, "spec", "replicas")
 }
 
 func (s *scaler) scale(ctx context.Context, r client.Ref) error {

@@ -72,19 +72,26 @@ func run(c *cli.Context, env *command.Env) error {
 	return err
 }
 
-// prepare reads the manifests, sees to the daemon and finds where everything belongs. Nothing is changed yet.
+// prepare reads the manifests, sees to the daemon and its engine, and finds where everything belongs. Nothing is changed yet.
 func (r *runner) prepare(ctx context.Context, c *cli.Context) error {
 	manifests, err := read(ctx, c, r.env)
 	if err != nil {
 		return err
 	}
-	if r.env.OwnCluster(c) && r.env.EnsureDaemon != nil {
+	own := r.env.OwnCluster(c) && r.env.EnsureDaemon != nil
+	if own {
 		if err := r.ensureDaemon(ctx, c); err != nil {
 			return err
 		}
 	}
 	if r.client, err = r.env.Connect(c); err != nil {
 		return err
+	}
+	// Another cluster's nodes are others' business, and may be made when pods wait for them.
+	if own {
+		if why := notReady(ctx, r.client); why != "" {
+			return fmt.Errorf("nothing was started, for no pod can run: %s", why)
+		}
 	}
 	r.targets, err = place(resource.Finder{Client: r.client, In: r.env.In}, manifests)
 	return err
@@ -192,7 +199,7 @@ func (r *runner) untilUp(ctx context.Context, v view) error {
 		switch {
 		case p.failure != nil:
 			v.close()
-			return command.Verbatim{Message: explain(ctx, r.client, *p.failure)}
+			return command.Verbatim{Message: explain(ctx, r.client, *p.failure) + r.nodes(ctx)}
 		case p.up:
 			return nil
 		}
@@ -222,11 +229,19 @@ func (r *runner) timedOut(ctx context.Context, s snapshot, p picture, broken err
 	for _, w := range s.workloads {
 		for _, pod := range s.podsOf(w) {
 			if reason, message := lastWarning(ctx, r.client, pod); !pods.Ready(pod) && message != "" {
-				return command.Verbatim{Message: text + "  event: " + joinReason(reason, message) + "\n"}
+				return command.Verbatim{Message: text + "  event: " + joinReason(reason, message) + "\n" + r.nodes(ctx)}
 			}
 		}
 	}
-	return command.Verbatim{Message: text}
+	return command.Verbatim{Message: text + r.nodes(ctx)}
+}
+
+// nodes is a line that says why no node is ready, when none is: then that is the cause of whatever else went wrong.
+func (r *runner) nodes(ctx context.Context) string {
+	if why := notReady(ctx, r.client); why != "" {
+		return "  " + why + "\n"
+	}
+	return ""
 }
 
 // untilDone follows the logs until everything has ended or ctx does. What fails now fails the run when all has ended.

@@ -59,7 +59,7 @@ func run(ctx context.Context, keep bool) (err error) {
 		return err
 	}
 	if keep {
-		fmt.Printf("\nThe daemon runs on. In this clone:\n  export SKIFF_DATA_DIR=%s\n  bin/skiff get pods\n  bin/skiff daemon reset    # takes it all away\n", s.data)
+		fmt.Printf("\nThe daemon runs on. In this clone:\n  export SKIFF_DATA_DIR=%s\n  bin/skiff get pods\n  bin/skiff daemon reset --yes    # takes it all away\n", s.data)
 	}
 	return nil
 }
