@@ -11,14 +11,9 @@ import (
 	"skiff/orchestrator/workload"
 )
 
-const (
-	// burst is the most pods one look creates or deletes (upstream's figure); the
-	// next look does the rest, if it is still wanted.
-	burst = 500
-	// waiting is the most pods of a job that wait for a node: a parallelism that no
-	// machine has room for makes no more.
-	waiting = 500
-)
+// burst is the most pods one look creates or deletes (upstream's figure); the
+// next look does the rest, if it is still wanted.
+const burst = 500
 
 // plan is what is to be done about a job's pods.
 type plan struct {
@@ -196,13 +191,7 @@ func (p *plan) grow(f *facts) {
 		p.wait(wait, fmt.Sprintf("backoff, failures since the last success: %d", f.failures.count))
 		return
 	}
-	unassigned := 0
-	for _, pod := range f.active {
-		if pod.Spec.NodeName == "" {
-			unassigned++
-		}
-	}
-	p.create = max(0, min(missing, burst, waiting-unassigned))
+	p.create = min(missing, burst, workload.Room(f.active))
 	if f.indexed() {
 		p.growIndexes(f)
 	}

@@ -3,6 +3,7 @@ package statefulset
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -122,9 +123,10 @@ func (s *snapshot) members() workload.Claims[*corev1.Pod] {
 // planner collects the steps of a plan.
 type planner struct {
 	*snapshot
-	// replicas are the pods of the set's ordinals, nil for one that is missing;
-	// condemned those of other ordinals, the highest first.
-	replicas  []*corev1.Pod
+	// replicas are the pods there are of the set's ordinals, counted from 0;
+	// condemned those of other ordinals, the highest first. The set may want many
+	// more than there will ever be.
+	replicas  map[int]*corev1.Pod
 	condemned []*corev1.Pod
 	plan      plan
 	turn      turn
@@ -148,7 +150,7 @@ func makePlan(s *snapshot) (plan, error) {
 
 func (p *planner) sort(pods []*corev1.Pod) {
 	start := first(p.set)
-	p.replicas = make([]*corev1.Pod, replicas(p.set))
+	p.replicas = map[int]*corev1.Pod{}
 	for _, pod := range pods {
 		n, _ := ordinalOf(p.set, pod.Name)
 		if n >= start && n < end(p.set) {
@@ -189,14 +191,39 @@ func (p *planner) next(phase int) {
 // on: a set that keeps an order waits for each pod to be available before it looks
 // at the next.
 func (p *planner) keep() bool {
-	for i, pod := range p.replicas {
-		blocked := p.keepOne(first(p.set)+i, pod)
+	for _, i := range p.due() {
+		blocked := p.keepOne(first(p.set)+i, p.replicas[i])
 		p.next(0)
 		if blocked && ordered(p.set) {
 			return false
 		}
 	}
 	return true
+}
+
+// due are the ordinals to look at, counted from 0: those that have a pod, and the
+// lowest that have none, as many as may be given one.
+func (p *planner) due() []int {
+	due := p.existing()
+	room := 1 // where an order is kept, the next has to wait for it
+	if !ordered(p.set) {
+		room = workload.Room(activeOf(p.replicas))
+	}
+	for i := 0; i < replicas(p.set) && room > 0; i++ {
+		if p.replicas[i] == nil {
+			due = append(due, i)
+			room--
+		}
+	}
+	slices.Sort(due)
+	return due
+}
+
+// existing are the ordinals that have a pod, counted from 0, the lowest first.
+func (p *planner) existing() []int { return slices.Sorted(maps.Keys(p.replicas)) }
+
+func activeOf(pods map[int]*corev1.Pod) []*corev1.Pod {
+	return slices.DeleteFunc(slices.Collect(maps.Values(pods)), func(p *corev1.Pod) bool { return !workload.Active(p) })
 }
 
 func (p *planner) keepOne(ordinal int, pod *corev1.Pod) (blocked bool) {
@@ -303,8 +330,8 @@ func (p *planner) scaleDown() bool {
 // within the range first. Only that one is scaled away without being available:
 // else two would be missing at a time.
 func (p *planner) firstUnhealthy() *corev1.Pod {
-	for _, pod := range p.replicas {
-		if !p.available(pod) {
+	for i := range replicas(p.set) {
+		if pod := p.replicas[i]; !p.available(pod) {
 			return pod
 		}
 	}
@@ -318,7 +345,7 @@ func (p *planner) firstUnhealthy() *corev1.Pod {
 
 // outdated tells whether an update has to replace a pod.
 func (p *planner) outdated(pod *corev1.Pod) bool {
-	return pod != nil && pod.DeletionTimestamp == nil && revision.PodLabel(pod) != p.update.Name
+	return pod.DeletionTimestamp == nil && revision.PodLabel(pod) != p.update.Name
 }
 
 // roll replaces pods of another revision, from the highest ordinal down to the
@@ -329,24 +356,25 @@ func (p *planner) roll() error {
 	if err != nil {
 		return err
 	}
-	missing := 0
+	budget := limit - replicas(p.set)
 	for _, pod := range p.replicas {
-		if !p.available(pod) {
-			missing++
+		if p.available(pod) {
+			budget++
 		}
 	}
-	budget := limit - missing
 	replace := func(i int, cause string) {
 		p.add(step{do: deletePod, ordinal: first(p.set) + i, pod: p.replicas[i], cause: cause})
 		p.next(2)
 	}
-	for i := len(p.replicas) - 1; i >= partition(p.set); i-- {
-		if pod := p.replicas[i]; !ordered(p.set) && p.outdated(pod) && !p.available(pod) {
+	reached := slices.DeleteFunc(p.existing(), func(i int) bool { return i < partition(p.set) || !p.outdated(p.replicas[i]) })
+	slices.Reverse(reached)
+	for _, i := range reached {
+		if !ordered(p.set) && !p.available(p.replicas[i]) {
 			replace(i, fmt.Sprintf("update to %s, it is unavailable", p.update.Name))
 		}
 	}
-	for i := len(p.replicas) - 1; i >= partition(p.set) && budget > 0; i-- {
-		if pod := p.replicas[i]; p.outdated(pod) && (ordered(p.set) || p.available(pod)) {
+	for _, i := range reached {
+		if budget > 0 && (ordered(p.set) || p.available(p.replicas[i])) {
 			replace(i, "update to "+p.update.Name)
 			budget--
 		}
