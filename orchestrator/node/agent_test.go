@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -912,6 +913,49 @@ func TestAgentEngineOutage(t *testing.T) {
 }
 
 // A daemon that starts before its engine takes over when that comes.
+// Whoever waits for an engine that is gone is told so, once an outage; those that run are left alone.
+func TestAgentTellsOfAnOutage(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const said = "Warning FailedCreatePodSandBox Failed to create pod sandbox: the engine is gone: ping: cannot reach the Docker Engine"
+		w.pod("kubia", onePod)
+		before := w.events("kubia")
+		for outage := 1; outage <= 2; outage++ {
+			w.engine.Outage(errors.Join(errors.New("cannot reach the Docker Engine"), docker.ErrUnavailable))
+			w.pass(5 * time.Second)
+			name := fmt.Sprintf("late-%d", outage)
+			w.pod(name, onePod)
+			w.pass(10 * time.Minute)
+			w.set(name, "kubia:v2") // another look at it
+			if got := w.events(name); strings.Count(got, "\nWarning") > 0 || !strings.HasPrefix(got, said) || strings.HasSuffix(got, "x2") {
+				w.Errorf("%s: events\n%s\nwant once\n%s", name, got, said)
+			}
+			if got := w.events("kubia"); got != before {
+				w.Errorf("a pod that runs was told\n%s", got)
+			}
+			w.engine.Recover()
+			w.pass(5 * time.Second)
+		}
+	})
+}
+
+// So is a pod that was there before a daemon that finds no engine.
+func TestAgentTellsOfAnEngineThatNeverWas(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.pod("kubia", onePod)
+		before := w.events("kubia")
+		w.engine.Outage(docker.ErrUnavailable)
+		w.pod("late", onePod)
+		w.restart(func() {})
+		w.pass(time.Minute)
+		if got := w.events("late"); !strings.Contains(got, "Failed to create pod sandbox: the engine is gone") {
+			w.Errorf("events\n%s", got)
+		}
+		if got := w.events("kubia"); got != before {
+			w.Errorf("a pod that runs was told\n%s", got)
+		}
+	})
+}
+
 func TestAgentStartsBeforeItsEngine(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.pod("kubia", onePod)

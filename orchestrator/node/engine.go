@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 
 	"skiff/docker"
 )
@@ -18,8 +19,9 @@ const notListedYet = "its containers have not been listed yet"
 // engineState says whether the engine can be used.
 type engineState struct {
 	mu sync.Mutex
-	// gone is why not, empty if it can.
-	gone string
+	// gone is why not, empty if it can; outages is how often that has begun.
+	gone    string
+	outages int
 	// listing is held while the engine's containers are taken in; adopted says that what an earlier daemon has left has
 	// been taken over.
 	listing sync.Mutex
@@ -32,6 +34,13 @@ func (s *engineState) get() string {
 	return s.gone
 }
 
+// outage is why the engine can't be used, and which of its outages this is; 0 is the time before it was first asked.
+func (s *engineState) outage() (why string, number int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone, s.outages
+}
+
 // fail notes why the engine can't be used, and returns whether that is news.
 func (s *engineState) fail(why string) bool {
 	s.mu.Lock()
@@ -40,6 +49,7 @@ func (s *engineState) fail(why string) bool {
 		return false
 	}
 	s.gone = why
+	s.outages++
 	return true
 }
 
@@ -113,6 +123,28 @@ func (a *Agent) engineFailed(err error) {
 	if a.engine.fail(err.Error()) {
 		a.log.Error("engine is gone, pods are left as they are", "error", err)
 		a.machine.changed()
+		for _, r := range a.allRecords() {
+			a.toPlan.add(r.uid) // those that wait for the engine are told
+		}
+	}
+}
+
+// tellOutage tells, once an outage, that a pod can't be begun with because the engine is gone. Pods that have been keep
+// running, and the node says what is wrong.
+func (a *Agent) tellOutage(r *record, v *view) {
+	if v.pod == nil || v.engineGone == "" || v.outage == 0 || v.pod.DeletionTimestamp != nil {
+		return
+	}
+	// What an earlier daemon has made for a pod is not known before the engine is back, but its phase is.
+	if len(v.attempts) > 0 || v.pod.Status.Phase != corev1.PodPending {
+		return
+	}
+	r.mu.Lock()
+	told := r.outage
+	r.outage = v.outage
+	r.mu.Unlock()
+	if told != v.outage {
+		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: the engine is gone: %s", v.engineGone)
 	}
 }
 

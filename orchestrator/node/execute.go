@@ -54,6 +54,7 @@ func (a *Agent) execute(r *record, v *view, p plan) {
 		}
 	}
 	a.tellDeadline(r, v)
+	a.tellOutage(r, v)
 }
 
 // begin starts a work under a name. A work that is under way under that name is given up for it.

@@ -90,8 +90,9 @@ func (a *Agent) observe(r *record) *view {
 	}
 	v := &view{
 		now: a.Clock.Now(), pod: pod, uid: r.uid, namespace: r.namespace, name: r.name,
-		policy: a.crashPolicy, hostIP: a.hostIP(), engineGone: a.engine.get(),
+		policy: a.crashPolicy, hostIP: a.hostIP(),
 	}
+	v.engineGone, v.outage = a.engine.outage()
 	r.mu.Lock()
 	r.copyTo(v)
 	v.verdicts = a.verdicts(r)

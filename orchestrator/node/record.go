@@ -48,6 +48,8 @@ type record struct {
 	probed map[string]probing
 	// overdue says that the event of an exceeded deadline has been recorded.
 	overdue bool
+	// outage is the engine's last outage that the pod has been told of.
+	outage int
 	// refs are the ConfigMaps and Secrets that the pod uses, as of its generation.
 	refs       []objectRef
 	generation int64

@@ -43,8 +43,9 @@ type view struct {
 	stale []string
 	// refused says why the node does not take the pod, nil if it does.
 	refused *refusal
-	// engineGone says why nothing can be done now, empty while the engine answers.
+	// engineGone says why nothing can be done now, empty while the engine answers; outage numbers the engine's outages.
 	engineGone string
+	outage     int
 }
 
 // task is a kind of work.
