@@ -179,7 +179,7 @@ func (a *Applier) Apply(ctx context.Context, t resource.Target) (*unstructured.U
 		return a.create(ctx, t, modified)
 	}
 	if err != nil {
-		return nil, "", command.SourceError("retrieving current configuration of", t.Source, err)
+		return nil, "", command.SourceError(retrieving(t), t.Source, err)
 	}
 	if a.ClientDryRun {
 		return current, Configured, nil
@@ -242,9 +242,14 @@ func (a *Applier) patch(ctx context.Context, t resource.Target, modified, curren
 			return nil, "", command.SourceError(fmt.Sprintf("applying patch:\n%s\nto:\n%s\nfor:", patch, describe(t)), t.Source, err)
 		}
 		if current, err = a.Client.Get(ctx, t.Ref); err != nil {
-			return nil, "", command.SourceError("retrieving current configuration of", t.Source, err)
+			return nil, "", command.SourceError(retrieving(t), t.Source, err)
 		}
 	}
+}
+
+// retrieving is what was being done when an object could not be read, in kubectl's words.
+func retrieving(t resource.Target) string {
+	return fmt.Sprintf("retrieving current configuration of:\n%s\nfrom server for:", describe(t))
 }
 
 func describe(t resource.Target) string {
