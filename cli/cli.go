@@ -44,6 +44,9 @@ func run(ctx context.Context, env *command.Env, argv []string, hooks DaemonHooks
 	if err == nil {
 		env.Dash = line.Dash
 		err = app.RunContext(ctx, line.Args)
+		if err == nil {
+			err = env.Warned()
+		}
 	}
 	message, code := command.Explain(err)
 	fmt.Fprint(env.Err, message)

@@ -551,3 +551,23 @@ func TestLogsFollowWaitsForItsContainer(t *testing.T) {
 		})
 	}
 }
+
+// TestWarningsAsErrors: the write is done, and the exit code says that the server warned.
+func TestWarningsAsErrors(t *testing.T) {
+	manifests(t)
+	w := newWorld(t)
+	w.server.Warn = "spec.hostUsers is ignored"
+	for _, c := range []struct {
+		args []string
+		err  string
+		code int
+	}{
+		{[]string{"create", "-f", "rc.yaml"}, "Warning: spec.hostUsers is ignored\n", 0},
+		{[]string{"apply", "-f", "rc.yaml", "--warnings-as-errors"}, "error: 1 warning received\n", 1},
+		{[]string{"get", "rc", "--warnings-as-errors"}, "", 0},
+	} {
+		if _, errOut, code := w.run(t.Context(), c.args...); code != c.code || !strings.HasSuffix(errOut, c.err) {
+			t.Errorf("%v: exit %d, said %q", c.args, code, errOut)
+		}
+	}
+}

@@ -35,8 +35,10 @@ func Command(env *command.Env) *cli.Command {
 			&cli.BoolFlag{Name: "force-conflicts", Usage: "with --server-side, take fields over that others own"},
 			&cli.BoolFlag{Name: "overwrite", Value: true, Usage: "overwrite what was changed on the server meanwhile"},
 			&cli.StringFlag{Name: "subresource", Usage: "with --server-side, apply to this `SUBRESOURCE`"},
-			&cli.BoolFlag{Name: "prune", Usage: "not supported: use skiff down, or kubectl"},
+			command.UnsupportedSwitch("prune", "delete what is no longer wanted by name, or with skiff down -f FILE"),
 			&cli.BoolFlag{Name: "all", Hidden: true},
+			&cli.BoolFlag{Name: "openapi-patch", Value: true, Hidden: true}, // patches are made by the kinds that skiff knows, either way
+			deletes(),
 		),
 		Action: func(c *cli.Context) error { return run(c, env) },
 	},
@@ -45,6 +47,15 @@ func Command(env *command.Env) *cli.Command {
 		"cat pod.json | skiff apply -f -",
 		"skiff apply --server-side -f kubia.yaml --force-conflicts",
 		"skiff apply -f kubia.yaml --dry-run=server -o yaml")
+}
+
+// deletes are kubectl's flags of how apply deletes; here it never does.
+func deletes() []cli.Flag {
+	const instead = "apply deletes nothing; delete and create anew with skiff replace --force -f FILE, which has this flag"
+	return []cli.Flag{
+		command.UnsupportedSwitch("force", instead), command.UnsupportedSwitch("wait", instead), command.UnsupportedValue("grace-period", instead),
+		command.UnsupportedValue("timeout", instead), command.UnsupportedCascade(instead),
+	}
 }
 
 // Applier applies objects to one server.
@@ -99,8 +110,6 @@ func check(c *cli.Context) error {
 	switch {
 	case c.Args().Present():
 		return command.UsageErrorf("apply", "Unexpected args: %v", c.Args().Slice())
-	case c.Bool("prune"):
-		return errors.New("--prune is not supported: nothing was applied; delete what is no longer wanted by name, or with skiff down -f FILE")
 	case len(command.Files(c).Names) == 0:
 		return errors.New("must specify -f")
 	case c.String("subresource") != "" && !c.Bool("server-side"):
@@ -170,7 +179,7 @@ func (a *Applier) Apply(ctx context.Context, t resource.Target) (*unstructured.U
 		return a.create(ctx, t, modified)
 	}
 	if err != nil {
-		return nil, "", command.SourceError("retrieving current configuration of", t.Source, err)
+		return nil, "", command.SourceError(retrieving(t), t.Source, err)
 	}
 	if a.ClientDryRun {
 		return current, Configured, nil
@@ -233,9 +242,14 @@ func (a *Applier) patch(ctx context.Context, t resource.Target, modified, curren
 			return nil, "", command.SourceError(fmt.Sprintf("applying patch:\n%s\nto:\n%s\nfor:", patch, describe(t)), t.Source, err)
 		}
 		if current, err = a.Client.Get(ctx, t.Ref); err != nil {
-			return nil, "", command.SourceError("retrieving current configuration of", t.Source, err)
+			return nil, "", command.SourceError(retrieving(t), t.Source, err)
 		}
 	}
+}
+
+// retrieving is what was being done when an object could not be read, in kubectl's words.
+func retrieving(t resource.Target) string {
+	return fmt.Sprintf("retrieving current configuration of:\n%s\nfrom server for:", describe(t))
 }
 
 func describe(t resource.Target) string {

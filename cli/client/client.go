@@ -17,7 +17,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/clock"
 )
 
@@ -31,9 +30,11 @@ type Options struct {
 	// Verbosity as kubectl's: from 6 on requests are logged to Err.
 	Verbosity int
 	Err       io.Writer
-	// Color is whether warnings may be coloured.
-	Color bool
-	Clock clock.Clock
+	// Warnings gets what the server warns of; nil drops it.
+	Warnings rest.WarningHandler
+	// Overrides go before what the kubeconfig says, as the fields above do.
+	Overrides clientcmd.ConfigOverrides
+	Clock     clock.Clock
 }
 
 // Client talks to one API server. It is safe for concurrent use.
@@ -100,9 +101,9 @@ func loader(o Options) clientcmd.ClientConfig {
 	if o.Own != "" {
 		rules = &clientcmd.ClientConfigLoadingRules{Precedence: []string{o.Own}}
 	}
-	overrides := &clientcmd.ConfigOverrides{CurrentContext: o.Context, ClusterInfo: clientcmdapi.Cluster{Server: o.Server}}
-	overrides.Context.Namespace = o.Namespace
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
+	overrides := o.Overrides
+	overrides.CurrentContext, overrides.ClusterInfo.Server, overrides.Context.Namespace = o.Context, o.Server, o.Namespace
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &overrides)
 }
 
 // prepare sets what is the same for all requests. The rate limits are kubectl's: a command makes a burst, then ends.
@@ -114,8 +115,8 @@ func prepare(rc *rest.Config, o Options, own bool) {
 	// Objects of any kind as unstructured ones, the API machinery's own (Status, in errors and watches) as what they are.
 	rc.NegotiatedSerializer = dynamic.ConfigFor(rc).NegotiatedSerializer
 	rc.ContentType, rc.AcceptContentTypes = "application/json", "application/json"
-	if o.Err != nil {
-		rc.WarningHandler = rest.NewWarningWriter(o.Err, rest.WarningWriterOptions{Deduplicate: true, Color: o.Color})
+	if rc.WarningHandler = o.Warnings; o.Warnings == nil {
+		rc.WarningHandler = rest.NoWarnings{}
 	}
 	if o.Verbosity >= 6 {
 		rc.Wrap(func(rt http.RoundTripper) http.RoundTripper {
@@ -156,6 +157,15 @@ func (c *Client) Text(ctx context.Context, path string, params map[string]string
 // Raw fetches a path with its query as the server has it.
 func (c *Client) Raw(ctx context.Context, uri string) ([]byte, error) {
 	return text(ctx, c.rest.Get().RequestURI(uri))
+}
+
+// SendRaw sends a body to a path as it stands, and returns the answer.
+func (c *Client) SendRaw(ctx context.Context, verb, uri string, body []byte) ([]byte, error) {
+	r := c.rest.Verb(verb).RequestURI(uri)
+	if len(body) > 0 {
+		r.SetHeader("Content-Type", "application/json").Body(body)
+	}
+	return text(ctx, r)
 }
 
 // text is an answer's body, or the error that the server says it is: Raw alone

@@ -21,11 +21,12 @@ type OptionalFlag struct {
 // ImpliedValue is what the flag means when it stands alone.
 func (f OptionalFlag) ImpliedValue() string { return f.Alone }
 
-// FileFlags are -f and -R. what says what is done with the objects in the files.
+// FileFlags are -f and -R, and -k, which fails. what says what is done with the objects in the files.
 func FileFlags(what string) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "filename", Aliases: []string{"f"}, Usage: "`FILE`, directory or URL with the objects to " + what + "; - for standard input"},
 		&cli.BoolFlag{Name: "recursive", Aliases: []string{"R"}, Usage: "go into the directories of the directory given by -f"},
+		UnsupportedValue("kustomize", "pass on what kubectl makes of it, as in kubectl kustomize DIRECTORY | skiff … -f -", "k"),
 	}
 }
 
@@ -157,6 +158,9 @@ func Flags(groups ...any) []cli.Flag {
 func New(c cli.Command, examples ...string) *cli.Command {
 	if len(examples) > 0 {
 		c.Description = strings.TrimSpace(c.Description + "\n\nExamples:\n  " + strings.Join(examples, "\n  "))
+	}
+	if c.Before == nil {
+		c.Before = refuseUnsupported
 	}
 	Adopt(&c)
 	return &c

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,10 +24,16 @@ const manager = "kubectl-create"
 func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "create", Usage: "Create a resource from a file or from stdin", ArgsUsage: "-f FILE",
-		Flags: command.Flags(command.FileFlags("create"), command.SelectorFlag(), writeFlags()),
+		Flags: command.Flags(command.FileFlags("create"), command.SelectorFlag(), writeFlags(),
+			&cli.StringFlag{Name: "raw", Usage: "send the file to this `PATH` on the server as it is, and print the answer"},
+			command.UnsupportedSwitch("edit", "edit the file, or create and then skiff edit"),
+			command.UnsupportedSwitch("windows-line-endings", "files are read with either, and none is written")),
 		Action: func(c *cli.Context) error {
 			if len(command.Files(c).Names) == 0 {
 				return withoutFile(c)
+			}
+			if c.IsSet("raw") {
+				return raw(c, env)
 			}
 			m, err := newMaker(c, env)
 			if err != nil {
@@ -40,6 +48,36 @@ func Command(env *command.Env) *cli.Command {
 		"skiff create namespace staging",
 		"skiff create configmap app --from-literal=level=debug --from-file=settings.ini",
 		"skiff create -f kubia-rc.yaml --dry-run=client -o yaml")
+}
+
+// raw sends one file as it stands.
+func raw(c *cli.Context, env *command.Env) error {
+	names := command.Files(c).Names
+	if len(names) != 1 || c.Bool("recursive") || c.String("selector") != "" || c.String("output") != "" || c.IsSet("dry-run") {
+		return errors.New("--raw goes with one file or - for standard input, and without -R, -l, -o and --dry-run")
+	}
+	in := env.In
+	if names[0] != "-" {
+		f, err := os.Open(names[0])
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	body, err := io.ReadAll(in)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", names[0], err)
+	}
+	cl, err := env.Connect(c)
+	if err != nil {
+		return err
+	}
+	answer, err := cl.SendRaw(c.Context, "POST", c.String("raw"), body)
+	if err == nil {
+		_, err = env.Out.Write(answer)
+	}
+	return err
 }
 
 func withoutFile(c *cli.Context) error {

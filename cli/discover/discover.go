@@ -28,7 +28,7 @@ func Resources(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "api-resources", Usage: "Print the supported API resources on the server",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of the output: wide or name"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of the output: wide, name, json or yaml"},
 			&cli.BoolFlag{Name: "no-headers", Usage: "leave the headers out"},
 			&cli.StringFlag{Name: "api-group", Usage: "resources of this `GROUP` only"},
 			&cli.BoolFlag{Name: "namespaced", Value: true, Usage: "resources that live in namespaces only; =false for those that do not"},
@@ -55,7 +55,7 @@ func resources(c *cli.Context, env *command.Env) error {
 	switch {
 	case c.Args().Present():
 		return command.UsageErrorf("api-resources", "unexpected arguments: %v", c.Args().Slice())
-	case format != "" && format != "wide" && format != "name":
+	case !slices.Contains([]string{"", "wide", "name", "json", "yaml"}, format):
 		return fmt.Errorf("--output %v is not available", format)
 	case by != "" && by != "name" && by != "kind":
 		return errors.New("--sort-by accepts only name or kind")
@@ -79,6 +79,9 @@ func resources(c *cli.Context, env *command.Env) error {
 		}
 		return cmp.Or(first, cmp.Compare(a.Name, b.Name))
 	})
+	if format == "json" || format == "yaml" {
+		return printList(env.Out, rows, format)
+	}
 	return printRows(env.Out, rows, format, c.Bool("no-headers"))
 }
 
@@ -134,6 +137,19 @@ func hasAll(have, want []string) bool {
 		}
 	}
 	return true
+}
+
+// printList prints the resources as one APIResourceList, each with its group and version, as kubectl does.
+func printList(out io.Writer, rows []row, format string) error {
+	list := &metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, APIResources: []metav1.APIResource{}}
+	for _, r := range rows {
+		r.APIResource.Group, r.APIResource.Version = r.GroupVersion.Group, r.GroupVersion.Version
+		list.APIResources = append(list.APIResources, r.APIResource)
+	}
+	if format == "json" {
+		return (&printers.JSONPrinter{}).PrintObj(list, out)
+	}
+	return (&printers.YAMLPrinter{}).PrintObj(list, out)
 }
 
 func printRows(out io.Writer, rows []row, format string, noHeaders bool) error {

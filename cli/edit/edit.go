@@ -31,6 +31,7 @@ func Command(env *command.Env) *cli.Command {
 		Name: "edit", Usage: "Edit a resource on the server", ArgsUsage: "(TYPE/NAME | TYPE NAME | -f FILE)",
 		Description: "Opens the objects in $KUBE_EDITOR, $EDITOR or vi, and sends the changes when the editor ends. What the server refuses is\nopened again, with the reasons as comments.",
 		Flags: command.Flags(command.FileFlags("edit"), command.SelectorFlag(), command.OutputFlags("yaml or json to edit in"), command.ValidateFlag(), command.ManagerFlag(manager),
+			command.UnsupportedSwitch("windows-line-endings", "the file has the line endings of this machine, and may come back with either"),
 			&cli.BoolFlag{Name: "output-patch", Usage: "print the patch that was sent"},
 			&cli.BoolFlag{Name: "save-config", Usage: "remember the outcome in an annotation, for a later apply"},
 			&cli.StringFlag{Name: "subresource", Usage: "edit this `SUBRESOURCE`: status or scale"}),

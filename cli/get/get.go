@@ -58,6 +58,7 @@ func Command(env *command.Env) *cli.Command {
 			&cli.BoolFlag{Name: "show-kind", Usage: "put the kind before each name"},
 			&cli.BoolFlag{Name: "ignore-not-found", Usage: "succeed although an object does not exist"},
 			&cli.StringFlag{Name: "subresource", Usage: "get this `SUBRESOURCE`: status or scale"},
+			&cli.BoolFlag{Name: "server-print", Value: true, Usage: "let the server make the table; =false is not supported"},
 			&cli.StringFlag{Name: "raw", Usage: "get this `PATH` from the server and print the answer as it is"},
 		),
 		Action: func(c *cli.Context) error { return run(c, env) },
@@ -85,6 +86,9 @@ func run(c *cli.Context, env *command.Env) error {
 	o := readOptions(c)
 	if err := o.check(); err != nil && !c.IsSet("raw") {
 		return err
+	}
+	if !c.Bool("server-print") {
+		return errors.New("--server-print=false is not supported: choose columns of your own with -o custom-columns=…")
 	}
 	cl, err := env.Connect(c)
 	if err != nil {

@@ -21,6 +21,12 @@ import (
 
 // follow prints what is there and then every change, until ctx ends or the server closes the watch.
 func (g *getter) follow(ctx context.Context) error {
+	switch {
+	case g.sortBy != "" && g.watchOnly:
+		fmt.Fprintln(g.env.Err, "warning: --watch-only requested, --sort-by will be ignored")
+	case g.sortBy != "":
+		fmt.Fprintln(g.env.Err, "warning: --watch requested, --sort-by will be ignored for watch events received")
+	}
 	target, err := g.watched(ctx)
 	if err != nil {
 		return err

@@ -38,6 +38,7 @@ func Command(env *command.Env) *cli.Command {
 			&cli.BoolFlag{Name: "prefix", Usage: "begin each line with its source: pod and container"},
 			&cli.Int64Flag{Name: "limit-bytes", Usage: "show at most so many `BYTES`; all unless given"},
 			&cli.BoolFlag{Name: "ignore-errors", Usage: "with --follow, go on although a container's logs fail"},
+			&cli.BoolFlag{Name: "insecure-skip-tls-verify-backend", Usage: "have the server not check the certificate of the node it asks; skiff's own asks none"},
 			&cli.IntFlag{Name: "max-log-requests", Value: 5, Usage: "follow at most so many `LOGS` at once"},
 			&cli.DurationFlag{Name: "pod-running-timeout", Value: 20 * time.Second, Usage: "how long to wait for a controller's first pod, and with --follow for a container to start"},
 		),
@@ -98,7 +99,8 @@ const usage = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD 
 func read(c *cli.Context) (options, error) {
 	o := options{container: c.String("container"), allContainers: c.Bool("all-containers"), allPods: c.Bool("all-pods"), selector: c.String("selector"),
 		prefix: c.Bool("prefix") || c.Bool("all-pods"), ignoreErrors: c.Bool("ignore-errors"), max: c.Int("max-log-requests"), patience: c.Duration("pod-running-timeout")}
-	o.pod = corev1.PodLogOptions{Follow: c.Bool("follow"), Previous: c.Bool("previous"), Timestamps: c.Bool("timestamps")}
+	o.pod = corev1.PodLogOptions{Follow: c.Bool("follow"), Previous: c.Bool("previous"), Timestamps: c.Bool("timestamps"),
+		InsecureSkipTLSVerifyBackend: c.Bool("insecure-skip-tls-verify-backend")}
 	switch {
 	case o.selector == "" && c.NArg() == 0, c.NArg() > 2:
 		return o, command.UsageErrorf("logs", usage)
@@ -240,7 +242,7 @@ func Open(ctx context.Context, c *client.Client, s Source, o corev1.PodLogOption
 	for _, p := range []struct {
 		name string
 		set  bool
-	}{{"follow", o.Follow}, {"previous", o.Previous}, {"timestamps", o.Timestamps}} {
+	}{{"follow", o.Follow}, {"previous", o.Previous}, {"timestamps", o.Timestamps}, {"insecureSkipTLSVerifyBackend", o.InsecureSkipTLSVerifyBackend}} {
 		if p.set {
 			req.Param(p.name, "true")
 		}

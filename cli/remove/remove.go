@@ -36,6 +36,8 @@ func Command(env *command.Env) *cli.Command {
 		Name: "delete", Usage: "Delete resources by file names, stdin, resources and names, or by label selector", ArgsUsage: "([-f FILE] | TYPE [(NAME | -l LABELS | --all)])",
 		Flags: command.Flags(command.FileFlags("delete"), command.SelectorFlag(), command.FieldSelectorFlag(), command.AllNamespacesFlag(), Flags(), command.DryRunFlag(),
 			&cli.BoolFlag{Name: "all", Usage: "delete all objects of the types in the namespace"},
+			&cli.StringFlag{Name: "raw", Usage: "delete this `PATH` on the server and print the answer as it is"},
+			command.UnsupportedSwitch("interactive", "see with skiff get, or --dry-run=client, what would be deleted", "i"),
 			&cli.BoolFlag{Name: "now", Usage: "end at once: the same as --grace-period=1"},
 			&cli.BoolFlag{Name: "ignore-not-found", Usage: "succeed although an object does not exist; implied by --all and selectors"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of the output: name"},
@@ -120,6 +122,9 @@ func cascade(v string, errOut io.Writer) (metav1.DeletionPropagation, error) {
 }
 
 func run(c *cli.Context, env *command.Env) error {
+	if c.IsSet("raw") {
+		return raw(c, env)
+	}
 	r, err := Read(c, env)
 	if err != nil {
 		return err
@@ -144,6 +149,22 @@ func run(c *cli.Context, env *command.Env) error {
 	}
 	targets, err := resource.Finder{Client: r.Client, In: env.In}.Targets(c.Context, q)
 	return command.Join(err, r.Delete(c.Context, targets, err == nil))
+}
+
+// raw deletes a path as the server has it.
+func raw(c *cli.Context, env *command.Env) error {
+	if c.Args().Present() || len(command.Files(c).Names) > 0 {
+		return errors.New("--raw can not be combined with objects or files: the path says what is deleted")
+	}
+	cl, err := env.Connect(c)
+	if err != nil {
+		return err
+	}
+	answer, err := cl.SendRaw(c.Context, "DELETE", c.String("raw"), nil)
+	if err == nil {
+		_, err = env.Out.Write(answer)
+	}
+	return err
 }
 
 func check(c *cli.Context, q resource.Query) error {

@@ -28,8 +28,10 @@ type kind struct {
 	put                        func(*unstructured.Unstructured, map[string]string)
 	// check refuses values the server would refuse too.
 	check func(key, value string) error
-	// done words what happened.
-	done func(changed, overwrite, removed bool) string
+	// done words what became of an object: whether keys were added or changed, and whether some were removed.
+	done func(added, removed bool) string
+	// free are keys that may be changed without --overwrite.
+	free []string
 }
 
 func labels() kind {
@@ -41,22 +43,28 @@ func labels() kind {
 			}
 			return nil
 		},
-		done: func(changed, overwrite, removed bool) string {
+		done: func(added, removed bool) string {
 			switch {
-			case !changed:
-				return "not labeled"
-			case removed && !overwrite:
+			case added && removed:
+				return "modified"
+			case added:
+				return "labeled"
+			case removed:
 				return "unlabeled"
 			}
-			return "labeled"
+			return "not labeled"
 		}}
 }
+
+// changeCause is written anew with each change of a workload.
+const changeCause = "kubernetes.io/change-cause"
 
 func annotations() kind {
 	return kind{verb: "annotate", noun: "annotation", field: "annotations", manager: "kubectl-annotate",
 		get: (*unstructured.Unstructured).GetAnnotations, put: (*unstructured.Unstructured).SetAnnotations,
 		check: func(string, string) error { return nil },
-		done:  func(bool, bool, bool) string { return "annotated" }}
+		done:  func(bool, bool) string { return "annotated" },
+		free:  []string{changeCause}}
 }
 
 // Label is skiff label.
@@ -206,6 +214,8 @@ func (t *tagger) check(q resource.Query) error {
 		return errors.New("cannot set --all and --selector at the same time")
 	case q.All && q.Fields != "":
 		return errors.New("cannot set --all and --field-selector at the same time")
+	case t.local && t.dryRun == command.DryRunServer:
+		return errors.New("cannot specify --local and --dry-run=server - did you mean --dry-run=client?")
 	case t.local && len(q.Args) > 0:
 		return fmt.Errorf("can only use local files by -f pod.yaml or --filename=pod.json when --local=true is set")
 	case t.local && len(q.Names) == 0:
@@ -223,9 +233,9 @@ func (t *tagger) files(ctx context.Context, q resource.Query) error {
 	manifests, err := resource.Reader{In: t.env.In}.Read(ctx, q.Files)
 	errs := []error{err}
 	for _, m := range manifests {
-		changed, err := t.apply(m.Object)
+		done, err := t.apply(m.Object)
 		if err == nil {
-			err = t.report.Report(m.Object, t.done(changed, t.overwrite, len(t.remove) > 0))
+			err = t.report.Report(m.Object, done)
 		}
 		errs = append(errs, err)
 	}
@@ -245,7 +255,7 @@ func (t *tagger) one(ctx context.Context, o resource.Object) error {
 			}
 		}
 	}
-	changed, err := t.apply(o.Value)
+	done, err := t.apply(o.Value)
 	if err != nil {
 		return err
 	}
@@ -255,38 +265,52 @@ func (t *tagger) one(ctx context.Context, o resource.Object) error {
 			return err
 		}
 	}
-	return t.report.Report(obj, t.done(changed, t.overwrite, len(t.remove) > 0))
+	return t.report.Report(obj, done)
 }
 
-// apply changes obj itself, and tells whether anything is different now.
-func (t *tagger) apply(obj *unstructured.Unstructured) (bool, error) {
+// apply changes obj itself, and words what has become of it.
+func (t *tagger) apply(obj *unstructured.Unstructured) (string, error) {
 	now := maps.Clone(t.get(obj))
 	if now == nil {
 		now = map[string]string{}
 	}
-	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(t.set)) {
-		if old, there := now[key]; there && old != t.set[key] && !t.overwrite {
-			errs = append(errs, t.taken(key, old))
-		}
-		now[key] = t.set[key]
+	if err := t.taken(now); err != nil {
+		return "", err
 	}
-	if err := command.Join(errs...); err != nil {
-		return false, err
+	added, removed := false, false
+	for key, value := range t.set {
+		old, there := now[key]
+		added = added || !there || old != value
+		now[key] = value
 	}
 	for _, key := range t.remove {
+		_, there := now[key]
+		removed = removed || there
 		delete(now, key)
 	}
-	changed := !maps.Equal(now, t.get(obj))
 	t.put(obj, now)
-	return changed, nil
+	return t.done(added, removed), nil
 }
 
-func (t *tagger) taken(key, old string) error {
-	if t.noun == "label" {
-		return fmt.Errorf("'%s' already has a value (%s), and --overwrite is false", key, old)
+// taken refuses to change values that are there already, unless it was asked for.
+func (t *tagger) taken(now map[string]string) error {
+	var taken []string
+	for _, key := range slices.Sorted(maps.Keys(t.set)) {
+		if old, there := now[key]; there && old != t.set[key] && !t.overwrite && !slices.Contains(t.free, key) {
+			taken = append(taken, fmt.Sprintf("'%s' already has a value (%s)", key, old))
+		}
 	}
-	return fmt.Errorf("--overwrite is false but found the following declared annotation(s): '%s' already has a value (%s)", key, old)
+	if len(taken) == 0 {
+		return nil
+	}
+	if t.noun == "annotation" {
+		return fmt.Errorf("--overwrite is false but found the following declared annotation(s): %s", strings.Join(taken, "; "))
+	}
+	var errs []error
+	for _, why := range taken {
+		errs = append(errs, errors.New(why+", and --overwrite is false"))
+	}
+	return command.Join(errs...)
 }
 
 // patch is the change as a merge patch: what is set, and null for what is removed.
