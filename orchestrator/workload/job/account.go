@@ -94,7 +94,7 @@ func (b *books) enter(f *facts) {
 			} else if !f.uncounted.succeeded.Has(p.UID) {
 				notes.Succeeded = append(notes.Succeeded, p.UID)
 			}
-		case f.hasFailed(p) || b.verdict != nil && !b.verdict.success && !workload.Active(p):
+		case b.failed(f, p):
 			cause = "failed"
 			if rule(f.job.Spec.PodFailurePolicy, p).ignored {
 				cause = "failed, which is ignored"
@@ -116,6 +116,18 @@ func (b *books) enter(f *facts) {
 			s.FailedIndexes = ptr.To(f.lost.String())
 		}
 	}
+}
+
+// failed tells whether a pod that has ended counts as a failure: of a job that has succeeded, those alone that have failed by
+// themselves. The others are deleted because nobody needs them any more.
+func (b *books) failed(f *facts, p *corev1.Pod) bool {
+	switch {
+	case b.verdict == nil:
+		return f.hasFailed(p)
+	case b.verdict.success:
+		return p.Status.Phase == corev1.PodFailed
+	}
+	return !workload.Active(p)
 }
 
 // settles tells whether a pod's finalizer may go: when it has ended, or when the

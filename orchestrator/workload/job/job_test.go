@@ -144,6 +144,22 @@ func (b *bed) expectEvents(want ...string) {
 	}
 }
 
+// TestPodsOfASuccessAreNoFailures: what a success policy makes superfluous has not failed.
+func TestPodsOfASuccessAreNoFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		j := newJob("calc", 3, 3)
+		j.Spec.CompletionMode = ptr.To(batchv1.IndexedCompletion)
+		j.Spec.SuccessPolicy = &batchv1.SuccessPolicy{Rules: []batchv1.SuccessPolicyRule{{SucceededCount: ptr.To[int32](1)}}}
+		testbed.Create(b.Bed, j)
+		synctest.Wait()
+		b.end(b.running()[0], corev1.PodSucceeded, 0)
+		synctest.Wait()
+		b.reap()
+		b.expect("calc", "0 active 0 ready 0 terminating 1 succeeded 0 failed SuccessCriteriaMet=True(SuccessPolicy) Complete=True(SuccessPolicy)")
+	})
+}
+
 func TestJobRunsToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)

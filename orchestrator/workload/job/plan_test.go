@@ -74,6 +74,8 @@ func jobSpec(line string) *batchv1.Job {
 			j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobConditionType(value), Status: corev1.ConditionTrue, Reason: "Before"}}
 		case "noted":
 			j.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{Succeeded: []types.UID{types.UID(value)}}
+		case "notedFailed":
+			j.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{Failed: []types.UID{types.UID(value)}}
 		default:
 			panic(word)
 		}
@@ -185,6 +187,8 @@ func TestPlan(t *testing.T) {
 			"take off the books and delete pod d: no index of the job\ntake off the books and delete pod c: no index of the job\n" +
 				"take off the books and delete pod b: another has index 1, on no node yet"},
 		{"an index that succeeded", "completions=2 parallelism=2 indexed", []string{"a index=0 succeeded", "b index=1"}, 0, ""},
+		{"an index whose pod was noted as failed before it succeeded", "completions=2 parallelism=2 indexed notedFailed=a", []string{"a index=0 succeeded", "b index=1 succeeded"}, time.Hour,
+			"create pods of indexes 0: 0 active, 1 wanted"},
 		{"an index fails", "completions=2 parallelism=2 indexed perIndex=1", []string{"a index=0 exit=1", "b index=1"}, time.Second,
 			"look again in 9s: backoff, failures of index 0: 1"},
 		{"an index fails for good", "completions=2 parallelism=2 indexed perIndex=1", []string{"a index=0 exit=1 tries=1", "b index=1"}, 0, ""},

@@ -129,6 +129,8 @@ func (f *facts) countIndexes() {
 	for _, p := range f.owned {
 		switch {
 		case !tracked(p) || !f.validIndex(p):
+		case p.Status.Phase == corev1.PodSucceeded && f.uncounted.failed.Has(p.UID):
+			// It was terminating when it was noted, and is no completion any more: its index is tried again.
 		case p.Status.Phase == corev1.PodSucceeded:
 			succeeded = append(succeeded, indexOf(p))
 		case f.hasLost(p):
