@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,11 +41,13 @@ func TestBadInput(t *testing.T) {
 	t.Run("duplicate key", func(t *testing.T) {
 		// kubectl itself drops all but the last on the way to JSON, so the server is asked directly.
 		twice := `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"twice"},"data":{"a":"1"},"data":{"a":"2"}}`
-		r := d.KubectlCLI().Try(twice, "create", "--raw", "/api/v1/namespaces/default/configmaps?fieldValidation=Strict", "-f", "-")
-		if r.Code == 0 || !strings.Contains(r.Err, `strict decoding error: duplicate field "data"`) {
-			t.Errorf("server: exit %d, says %q", r.Code, r.Err)
+		for _, cli := range d.CLIs() {
+			r := cli.Try(twice, "create", "--raw", "/api/v1/namespaces/default/configmaps?fieldValidation=Strict", "-f", "-")
+			if r.Code == 0 || !strings.Contains(r.Err, `strict decoding error: duplicate field "data"`) {
+				t.Errorf("server, through %s: exit %d, says %q", cli.Name, r.Code, r.Err)
+			}
 		}
-		r = d.SkiffCLI().Try(podWith("  restartPolicy: Always\n  restartPolicy: Never\n"), "create", "-f", "-")
+		r := d.SkiffCLI().Try(podWith("  restartPolicy: Always\n  restartPolicy: Never\n"), "create", "-f", "-")
 		if r.Code == 0 || !strings.Contains(r.Err, `key "restartPolicy" already set in map`) {
 			t.Errorf("skiff: exit %d, says %q", r.Code, r.Err)
 		}
@@ -131,4 +134,132 @@ func TestUpSaysWhyItCanNot(t *testing.T) {
 			d.SkiffCLI().Try("", "down", "-f", file)
 		})
 	}
+}
+
+// TestOddInput gives both command lines what is allowed although it does nothing, or nothing good: it is accepted as upstream
+// accepts it, and harms nobody else's objects.
+func TestOddInput(t *testing.T) {
+	t.Parallel()
+	d := harness.Start(t)
+	for i, cli := range d.CLIs() {
+		t.Run(cli.Name, func(t *testing.T) {
+			o := odd{t, d, cli, cli.Name}
+			o.cron()
+			o.immutable()
+			o.rivals()
+			o.ownerOfNobody()
+			o.daemonSetOnNoNode()
+			if i == 0 { // the server's doing, the same for both
+				o.cronNeverRan()
+			}
+		})
+	}
+}
+
+// odd is one command line, whose objects all bear its name.
+type odd struct {
+	*testing.T
+	d    *harness.Daemon
+	cli  harness.CLI
+	name string
+}
+
+func (o odd) create(manifest string) harness.Result {
+	return o.cli.Try(strings.ReplaceAll(manifest, "NAME", o.name), "create", "-f", "-")
+}
+
+func (o odd) refused(r harness.Result, says string) {
+	o.Helper()
+	if r.Code == 0 || !strings.Contains(r.Err, says) {
+		o.Errorf("exit %d, says %q, want %q in it", r.Code, r.Out+r.Err, says)
+	}
+}
+
+func (o odd) accepted(r harness.Result) {
+	o.Helper()
+	if r.Code != 0 {
+		o.Errorf("exit %d, says %q", r.Code, r.Err)
+	}
+}
+
+const oddPod = `{terminationGracePeriodSeconds: 0, containers: [{name: main, image: ksfzhaohui/kubia}]}`
+
+const neverCron = `
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: never-NAME}
+spec: {schedule: "0 0 31 2 *", jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: main, image: ksfzhaohui/kubia}]}}}}}
+`
+
+// cron: the thirty-first of February is a date like any other, and a place that does not exist is none.
+func (o odd) cron() {
+	o.Helper()
+	o.accepted(o.create(neverCron))
+	o.refused(o.create(strings.Replace(neverCron, "schedule:", "timeZone: Nowhere/Else, schedule:", 1)),
+		`spec.timeZone: Invalid value: "Nowhere/Else": unknown time zone Nowhere/Else`)
+}
+
+// cronNeverRan looks at what came of cron, which had all the time of the other steps.
+func (o odd) cronNeverRan() {
+	o.Helper()
+	if got := o.cli.Do("get", "cronjob", "never-"+o.name, "-o", "jsonpath={.status.lastScheduleTime}"); got != "" {
+		o.Errorf("a job was made at %s", got)
+	}
+	if r := o.cli.Try("", "get", "jobs"); r.Out != "" || !strings.Contains(r.Err, "No resources found") {
+		o.Errorf("jobs: %q %q", r.Out, r.Err)
+	}
+}
+
+// immutable changes what may not be changed.
+func (o odd) immutable() {
+	o.Helper()
+	o.accepted(o.create(`{apiVersion: v1, kind: ConfigMap, metadata: {name: fixed-NAME}, immutable: true, data: {a: "1"}}`))
+	o.refused(o.cli.Try("", "patch", "cm", "fixed-"+o.name, "-p", `{"data":{"a":"2"}}`), "data: Forbidden: field is immutable when `immutable` is set")
+	o.accepted(o.create(`{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: fixed-NAME}, spec: {replicas: 0, selector: {matchLabels: {app: fixed-NAME}},
+		template: {metadata: {labels: {app: fixed-NAME, other: label}}, spec: ` + oddPod + `}}}`))
+	o.refused(o.cli.Try("", "patch", "rs", "fixed-"+o.name, "-p", `{"spec":{"selector":{"matchLabels":{"other":"label"}}}}`), "field is immutable")
+}
+
+// rivals: a second controller with the first one's selector takes none of its pods, and makes its own.
+func (o odd) rivals() {
+	o.Helper()
+	set := `{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: WHO-NAME}, spec: {replicas: 1, selector: {matchLabels: {app: rivals-NAME}},
+		template: {metadata: {labels: {app: rivals-NAME}}, spec: ` + oddPod + `}}}`
+	owners := func() []string {
+		return strings.Fields(o.cli.Do("get", "pods", "-l", "app=rivals-"+o.name, "--sort-by=.metadata.creationTimestamp", "-o", "jsonpath={range .items[*]}{.metadata.name}={.metadata.ownerReferences[*].name} {end}"))
+	}
+	o.accepted(o.create(strings.ReplaceAll(set, "WHO", "first")))
+	harness.Until(o.T, soon, "the first has its pod", func() bool { return len(owners()) == 1 })
+	first := owners()[0]
+	o.accepted(o.create(strings.ReplaceAll(set, "WHO", "second")))
+	harness.Until(o.T, soon, "the second has a pod of its own", func() bool {
+		now := owners()
+		return len(now) == 2 && slices.Contains(now, first) && slices.ContainsFunc(now, func(p string) bool { return strings.HasSuffix(p, "=second-"+o.name) })
+	})
+	// The selector of a third, older kind covers both; what has a controller is not adopted.
+	o.accepted(o.create(`{apiVersion: v1, kind: ReplicationController, metadata: {name: third-NAME}, spec: {replicas: 1, selector: {app: rivals-NAME},
+		template: {metadata: {labels: {app: rivals-NAME}}, spec: ` + oddPod + `}}}`))
+	harness.Until(o.T, soon, "the third has one of its own too", func() bool {
+		now := owners()
+		return len(now) == 3 && slices.Contains(now, first) && slices.ContainsFunc(now, func(p string) bool { return strings.HasSuffix(p, "=third-"+o.name) })
+	})
+	o.accepted(o.cli.Try("", "delete", "rs/first-"+o.name, "rs/second-"+o.name, "rc/third-"+o.name))
+}
+
+// ownerOfNobody: what belongs to an object that does not exist is collected.
+func (o odd) ownerOfNobody() {
+	o.Helper()
+	o.accepted(o.create(`{apiVersion: v1, kind: ConfigMap, metadata: {name: orphan-NAME, ownerReferences: [{apiVersion: v1, kind: Pod, name: nobody, uid: 11111111-2222-3333-4444-555555555555}]}}`))
+	harness.Until(o.T, soon, "the orphan is collected", func() bool { return o.cli.Try("", "get", "cm", "orphan-"+o.name).Code != 0 })
+}
+
+// daemonSetOnNoNode wants nothing, has nothing, and says that it is so.
+func (o odd) daemonSetOnNoNode() {
+	o.Helper()
+	o.accepted(o.create(`{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: nowhere-NAME}, spec: {selector: {matchLabels: {app: nowhere-NAME}},
+		template: {metadata: {labels: {app: nowhere-NAME}}, spec: {nodeSelector: {disk: tape}, containers: [{name: main, image: ksfzhaohui/kubia}]}}}}`))
+	harness.Until(o.T, soon, "the set has been looked at", func() bool {
+		return o.cli.Do("get", "ds", "nowhere-"+o.name, "-o", "jsonpath={.status.observedGeneration} {.status.desiredNumberScheduled} {.status.currentNumberScheduled}") == "1 0 0"
+	})
+	o.accepted(o.cli.Try("", "rollout", "status", "ds", "nowhere-"+o.name, "--timeout=10s"))
 }

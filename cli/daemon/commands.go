@@ -172,7 +172,7 @@ func runCommand() *cli.Command {
 		Action: withConfig(func(c *cli.Context, cfg Config) error {
 			ctx, cancel := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 			defer cancel()
-			log := newLogger(cfg, c.App.ErrWriter)
+			log := newLogger(cfg, backgroundLog(cfg, c.App.ErrWriter))
 			klog.SetSlogLogger(log) // upstream's libraries say what they have to say through it
 			return runAndTell(ctx, cfg, log)
 		}),
@@ -291,12 +291,20 @@ func printLog(ctx context.Context, cfg Config, out io.Writer, follow bool, clk c
 	if err != nil {
 		return fmt.Errorf("opening the daemon's log: %w", err)
 	}
-	defer f.Close()
+	defer func() { f.Close() }()
 	tick := clk.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if _, err := io.Copy(out, f); err != nil || !follow {
 			return err
+		}
+		if fresh := reopened(cfg, f); fresh != nil {
+			_, err := io.Copy(out, f) // what was written before it was put aside
+			f.Close()
+			if f = fresh; err != nil {
+				return err
+			}
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -304,6 +312,21 @@ func printLog(ctx context.Context, cfg Config, out io.Writer, follow bool, clk c
 		case <-tick.C():
 		}
 	}
+}
+
+// reopened is the log that is written now, when it is not f any more: f has been put aside.
+func reopened(cfg Config, f *os.File) *os.File {
+	fresh, err := os.Open(cfg.logFile())
+	if err != nil {
+		return nil
+	}
+	is, err := fresh.Stat()
+	was, oldErr := f.Stat()
+	if err != nil || oldErr != nil || os.SameFile(is, was) {
+		fresh.Close()
+		return nil
+	}
+	return fresh
 }
 
 func resetCommand() *cli.Command {

@@ -19,9 +19,6 @@ import (
 // API answers, or why it will not.
 const readyFD = "SKIFF_READY_FD"
 
-// maxLog is the size in bytes past which a starting daemon puts its predecessor's log aside.
-const maxLog = 8 << 20
-
 // ensure starts a daemon in the background unless one runs, and returns when its API answers. started tells whether it
 // was this call that started it.
 func ensure(ctx context.Context, c Config, runArgs []string, clk clock.WithTicker) (pid int, started bool, err error) {
@@ -126,19 +123,6 @@ func announce(word string) error {
 	f := os.NewFile(3, "ready")
 	_, err := fmt.Fprintln(f, strings.ReplaceAll(word, "\n", " "))
 	return errors.Join(err, f.Close())
-}
-
-func openLog(c Config) (*os.File, error) {
-	if info, err := os.Stat(c.logFile()); err == nil && info.Size() > maxLog {
-		if err := os.Rename(c.logFile(), c.logFile()+".1"); err != nil {
-			return nil, fmt.Errorf("putting the old log aside: %w", err)
-		}
-	}
-	f, err := os.OpenFile(c.logFile(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the daemon's log: %w", err)
-	}
-	return f, nil
 }
 
 // stop asks the daemon of the data directory to end and returns when it has. Its containers run on. The ID is 0 when there
