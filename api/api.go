@@ -119,7 +119,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // filtered wraps the routes with what every request goes through, the outermost last.
 func (s *Server) filtered(routes http.Handler) http.Handler {
 	o, errs := s.options, statusErrors()
-	h := filters.Authenticate(routes, errs, o.Authenticator, openToAll, o.Logger)
+	h := filters.Impersonate(routes, errs)
+	h = filters.Authenticate(h, errs, o.Authenticator, openToAll, o.Logger)
 	h = s.endable(h)
 	h = filters.Deadline(h, errs, o.RequestTimeout)
 	h = filters.Context(h, errs, o.Clock, o.Logger)
