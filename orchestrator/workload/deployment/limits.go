@@ -17,8 +17,11 @@ type limits struct {
 	surge, unavailable int32
 }
 
-func (l limits) maxTotal() int32     { return l.replicas + l.surge }
+func (l limits) maxTotal() int32     { return capped(int64(l.replicas) + int64(l.surge)) }
 func (l limits) minAvailable() int32 { return l.replicas - l.unavailable }
+
+// capped is n, or the largest number of replicas there is. Upstream's sums of such numbers run over.
+func capped(n int64) int32 { return int32(min(n, math.MaxInt32)) }
 
 // limitsOf resolves percentages as upstream does: maxSurge is rounded up and
 // maxUnavailable down. When both come out as 0, which validation can not

@@ -181,6 +181,7 @@ func TestPlan(t *testing.T) {
 		{"also when an old one breaks", "replicas=10 surge=3 unavailable=2", []string{"v1 rev=1 size=8 available=7", "v2 rev=2 size=5 available=0"}, ""},
 		{"roll over to a third", "replicas=10 surge=3 unavailable=2", []string{"v0 rev=1 size=8", "v1 rev=2 size=5 available=0", "v2 rev=3 size=0"},
 			"scale replica set v1 from 5 to 0: old revision, 5 not available"},
+		{"as many as can be said", "replicas=2147483647 surge=25%", nil, "create replica set kubia-HASH of 2147483647 as revision 1: none has the deployment's template"},
 		{"percentages", "replicas=10 surge=25% unavailable=25%", []string{"v1 rev=1 size=10"}, "create replica set kubia-HASH of 3 as revision 2: none has the deployment's template"},
 		{"0 and 0 means 1 may be missing", "surge=0 unavailable=1%", []string{"v1 rev=1 size=3", "v2 rev=2"},
 			"scale replica set v1 from 3 to 2: old revision, 1 more than the 2 that must be available"},

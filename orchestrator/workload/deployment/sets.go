@@ -95,11 +95,11 @@ func available(rs *appsv1.ReplicaSet) int32 { return min(size(rs), rs.Status.Ava
 
 // sum adds up a count of several sets.
 func sum(sets []*appsv1.ReplicaSet, count func(*appsv1.ReplicaSet) int32) int32 {
-	var total int32
+	var total int64
 	for _, rs := range sets {
-		total += count(rs)
+		total += int64(count(rs))
 	}
-	return total
+	return capped(total)
 }
 
 // largerFirst orders sets by size; of equals the newer, or the older, is first.
