@@ -465,6 +465,28 @@ func TestFullSpeedWhereThereIsRoom(t *testing.T) {
 	})
 }
 
+func TestErrorsOfPodsAndOfTheStatusAreBothTold(t *testing.T) {
+	b := testbed.New(t)
+	testbed.Create(b, replicaSet("kubia", 1, kubia))
+	pods := &bed{createError: func() error { return errors.New("no pod") }, beforeUpdate: func(string) {}}
+	c := NewReplicaSets(unwritable{registry.For[*appsv1.ReplicaSet](b.Registry)}, Options{
+		Pods: faultyPods{registry.For[*corev1.Pod](b.Registry), pods}, Recorder: func(string) Recorder { return b.Recorder }, Feeds: b.Feeds,
+	})
+	_, err := c.reconcile(t.Context(), types.NamespacedName{Namespace: "default", Name: "kubia"})
+	if want := "no pod\nwriting the status of replicaset default/kubia: no status"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// unwritable are sets whose status can not be written.
+type unwritable struct {
+	registry.Client[*appsv1.ReplicaSet]
+}
+
+func (unwritable) UpdateStatus(context.Context, string, string, func(*appsv1.ReplicaSet) error) (*appsv1.ReplicaSet, error) {
+	return nil, errors.New("no status")
+}
+
 func TestPodsGetTheDefaultsOfTheAPI(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
