@@ -19,6 +19,7 @@ package replicas
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -143,7 +144,7 @@ func (c *Controller[T]) reconcile(ctx context.Context, key types.NamespacedName)
 	failure := c.scale(ctx, s, p)
 	after, err := c.report(ctx, s, failure)
 	if failure != nil {
-		err = failure.err
+		err = errors.Join(failure.err, err)
 	}
 	return after, err
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // burst is the most pods one look creates or deletes; the next look does the
-// rest, if it is still wanted.
+// rest, if it is still wanted and, of what is missing, if there is room for it.
 const burst = 500
 
 // snapshot is what one look at a set saw.
@@ -75,7 +75,7 @@ func makePlan(s snapshot) plan {
 	p.current, p.desired = len(mine), s.set.replicas
 	switch missing := p.desired - p.current; {
 	case missing > 0:
-		p.create = min(missing, burst)
+		p.create = min(missing, burst, workload.Room(mine))
 	case missing < 0:
 		p.delete = workload.Victims(mine, s.related, min(-missing, burst), s.now)
 	}

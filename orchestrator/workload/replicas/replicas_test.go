@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -18,10 +19,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/internal/testbed"
+	"skiff/orchestrator/workload"
+	"skiff/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -414,6 +418,73 @@ func TestBurstIsBounded(t *testing.T) {
 	if got, want := p.String(), "create 500 pods: 0 current, 2147483647 desired"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+}
+
+// TestPodsWithoutRoomAreNotMade: a number that no machine has room for ends with
+// as many pods as may wait for a node; when some are given one, as many follow.
+func TestPodsWithoutRoomAreNotMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		testbed.Create(b.Bed, replicaSet("kubia", math.MaxInt32, kubia))
+		testbed.Create(b.Bed, replicationController("foo", math.MaxInt32, map[string]string{"app": "foo"}))
+		expect := func(what string, sets, controllers int) {
+			t.Helper()
+			b.expect(what, append(times(sets, "ReplicaSet kubia"), times(controllers, "ReplicationController foo")...)...)
+		}
+		expect("new sets", workload.Waiting, workload.Waiting)
+		for i, name := range b.podNames() {
+			if i%10 == 0 {
+				if err := b.Registry.Pods().Bind(t.Context(), "default", name, "node"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		expect("a tenth were given a node", workload.Waiting+50, workload.Waiting+50)
+		testbed.Update(b.Bed, "default", "kubia", func(rs *appsv1.ReplicaSet) { rs.Spec.Replicas = ptr.To[int32](0) })
+		testbed.Update(b.Bed, "default", "foo", func(rc *corev1.ReplicationController) { rc.Spec.Replicas = ptr.To[int32](0) })
+		expect("called off", 0, 0)
+	})
+}
+
+// TestFullSpeedWhereThereIsRoom: the limit does not slow down a set whose pods are
+// given nodes as they come.
+func TestFullSpeedWhereThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		detach, err := b.Feeds.Of("pods").Subscribe(t.Context(), func(e store.Event) {
+			if e.Type == watch.Added {
+				go func() { _ = b.Registry.Pods().Bind(t.Context(), "default", e.Object.GetName(), "node") }()
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer detach()
+		testbed.Create(b.Bed, replicaSet("kubia", 2500, kubia))
+		b.expect("all of them", times(2500, "ReplicaSet kubia")...)
+	})
+}
+
+func TestErrorsOfPodsAndOfTheStatusAreBothTold(t *testing.T) {
+	b := testbed.New(t)
+	testbed.Create(b, replicaSet("kubia", 1, kubia))
+	pods := &bed{createError: func() error { return errors.New("no pod") }, beforeUpdate: func(string) {}}
+	c := NewReplicaSets(unwritable{registry.For[*appsv1.ReplicaSet](b.Registry)}, Options{
+		Pods: faultyPods{registry.For[*corev1.Pod](b.Registry), pods}, Recorder: func(string) Recorder { return b.Recorder }, Feeds: b.Feeds,
+	})
+	_, err := c.reconcile(t.Context(), types.NamespacedName{Namespace: "default", Name: "kubia"})
+	if want := "no pod\nwriting the status of replicaset default/kubia: no status"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// unwritable are sets whose status can not be written.
+type unwritable struct {
+	registry.Client[*appsv1.ReplicaSet]
+}
+
+func (unwritable) UpdateStatus(context.Context, string, string, func(*appsv1.ReplicaSet) error) (*appsv1.ReplicaSet, error) {
+	return nil, errors.New("no status")
 }
 
 func TestPodsGetTheDefaultsOfTheAPI(t *testing.T) {
