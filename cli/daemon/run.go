@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -163,8 +164,11 @@ func (d *daemon) makeAgent(build version.Info, metrics prometheus.Registerer) (e
 		Logger: d.log, Metrics: d.controllers.Metrics(), HostIP: hostIP(), Version: build.GitVersion,
 		CrashBackoff: d.config.CrashBackoff, MaxCrashBackoff: d.config.MaxBackoff, LeaseInterval: leaseInterval(d.config.NodeGracePeriod),
 	}
+	shared.MemoryDir = memoryDir(sharedMemory, d.engine.Instance(), d.engine.Host())
 	own := shared
-	own.MemoryDir = memoryDir(sharedMemory, d.engine.Instance(), d.engine.Host())
+	if own.MemoryDir != "" {
+		own.MemoryDir = filepath.Join(own.MemoryDir, name)
+	}
 	own.Name, own.Recorder, own.VolumeDir = name, d.controllers.Recorder("kubelet", name), d.config.volumes()
 	d.agent = d.prober.Agent(own)
 	d.fleet = fleet.New(fleet.Options{

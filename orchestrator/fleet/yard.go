@@ -27,7 +27,7 @@ import (
 // YardOptions are what machines are made from.
 type YardOptions struct {
 	// Node is what all agents have in common with that of the machine's own node:
-	// registry, feeds, engine, addresses, clock, periods and so on. What is a node's
+	// registry, feeds, engine, addresses, clock, periods and so on. Of MemoryDir each has a directory. What is a node's
 	// own (its name, directory, recorder, prober) is filled in.
 	Node node.Options
 	// Dir is where virtual nodes keep their pods' volumes, a directory each.
@@ -83,6 +83,14 @@ func checkName(name string) error {
 }
 
 func (y *yard) dir(name string) string { return filepath.Join(y.Dir, name) }
+
+// memory is where a node's pods have their volumes in memory, none if the daemon has no place for those.
+func (y *yard) memory(name string) string {
+	if y.Node.MemoryDir == "" {
+		return ""
+	}
+	return filepath.Join(y.Node.MemoryDir, name)
+}
 
 func (y *yard) Abandoned(ctx context.Context, known func(string) bool) ([]string, error) {
 	list, err := y.Node.Runtime.List(ctx)
@@ -148,7 +156,10 @@ func (y *yard) Scrap(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(y.dir(name)); err != nil {
+	if dir := y.memory(name); dir != "" {
+		err = os.RemoveAll(dir)
+	}
+	if err := errors.Join(err, os.RemoveAll(y.dir(name))); err != nil {
 		// A daemon that is not root can't remove what a container's root has written.
 		y.Logger.Error("volumes of a node are left behind", "node", name, "error", err)
 	}
@@ -167,6 +178,7 @@ func (s *share) Agent(n *corev1.Node) (*node.Agent, error) {
 		return nil, err
 	}
 	o.VolumeDir = filepath.Join(s.yard.dir(s.name), "volumes")
+	o.MemoryDir = s.yard.memory(s.name)
 	return s.yard.Probes.Agent(o), nil
 }
 

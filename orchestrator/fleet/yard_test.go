@@ -14,6 +14,7 @@ import (
 
 	"skiff/docker"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/node"
 )
 
 // TestNamesThatArePathsAreRefused: whatever a container's label says, nothing
@@ -77,4 +78,16 @@ func TestBadCapacityIsTold(t *testing.T) {
 		w.expect("events", strings.Join(told, "\n"),
 			`InvalidCapacity: annotation skiff/capacity of node a: "pods=many" is not a resource and its quantity, as pods=110`)
 	})
+}
+
+// TestMemoryOfNodes: each node keeps volumes in memory in a directory of its own.
+func TestMemoryOfNodes(t *testing.T) {
+	memory := t.TempDir()
+	y := NewYard(YardOptions{Dir: t.TempDir(), Node: node.Options{MemoryDir: memory}}).(*yard)
+	if got, want := y.memory("worker-1"), filepath.Join(memory, "worker-1"); got != want {
+		t.Errorf("memory in %q, want %q", got, want)
+	}
+	if got := NewYard(YardOptions{Dir: t.TempDir()}).(*yard).memory("worker-1"); got != "" {
+		t.Errorf("memory in %q without a place for it", got)
+	}
 }
