@@ -193,7 +193,7 @@ func TestWithoutAnEngine(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	t.Cleanup(func() { run("daemon", "stop") })
+	t.Cleanup(func() { run("daemon", "stop"); run("daemon", "reset", "--yes", "--force") })
 	says := "container runtime is down: info: cannot reach the Docker Engine at unix://" + dir + "/none.sock: start it"
 	for range 2 { // with a daemon of its own, and with one that runs
 		out, err := run("up", "-d", "-f", manifest("kubia-rc.yaml"))
