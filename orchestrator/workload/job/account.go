@@ -85,7 +85,7 @@ func (b *books) enter(f *facts) {
 		b.settle = append(b.settle, p)
 		cause := "is not the job's business any more"
 		switch {
-		case p.Status.Phase == corev1.PodSucceeded && !f.uncounted.failed.Has(p.UID):
+		case f.hasSucceeded(p):
 			cause = "succeeded"
 			if f.indexed() {
 				if f.validIndex(p) && !f.counted.has(indexOf(p)) {

@@ -151,6 +151,7 @@ func TestPlan(t *testing.T) {
 		{"as many as run side by side", "completions=5 parallelism=2", []string{"a"}, 0, "create 1 pods: 1 active, 2 wanted"},
 		{"no more than are left", "completions=3 parallelism=3", []string{"a succeeded", "b succeeded counted"}, 0, "create 2 pods: 0 active, 2 wanted"},
 		{"a noted pod counts once", "completions=3 parallelism=3 noted=a", []string{"a succeeded"}, 0, "create 2 pods: 0 active, 2 wanted"},
+		{"a pod noted as failed before it succeeded", "completions=2 parallelism=2 notedFailed=a", []string{"a succeeded", "b succeeded"}, time.Hour, "create 1 pods: 0 active, 1 wanted"},
 		{"counted before", "completions=3 parallelism=3 succeeded=2", []string{"a succeeded counted"}, 0, "create 1 pods: 0 active, 1 wanted"},
 		{"complete", "completions=1", []string{"a succeeded"}, 0, "end Complete: CompletionsReached"},
 		{"nothing to do at all", "completions=0", nil, 0, "end Complete: CompletionsReached"},

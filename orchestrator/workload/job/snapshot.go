@@ -85,7 +85,7 @@ func (s snapshot) facts() *facts {
 
 // count adds up the pods that have ended.
 func (f *facts) count() {
-	succeeded := f.news(f.uncounted.succeeded, func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodSucceeded })
+	succeeded := f.news(f.uncounted.succeeded, f.hasSucceeded)
 	failed := f.news(f.uncounted.failed, f.hasFailed)
 	f.succeeded = int(f.job.Status.Succeeded) + len(f.uncounted.succeeded) + len(succeeded)
 	f.failed = int(f.job.Status.Failed) + len(f.uncounted.failed)
@@ -129,9 +129,7 @@ func (f *facts) countIndexes() {
 	for _, p := range f.owned {
 		switch {
 		case !tracked(p) || !f.validIndex(p):
-		case p.Status.Phase == corev1.PodSucceeded && f.uncounted.failed.Has(p.UID):
-			// It was terminating when it was noted, and is no completion any more: its index is tried again.
-		case p.Status.Phase == corev1.PodSucceeded:
+		case f.hasSucceeded(p):
 			succeeded = append(succeeded, indexOf(p))
 		case f.hasLost(p):
 			failed = append(failed, indexOf(p))
@@ -180,6 +178,12 @@ func activeIndexes(pods []*corev1.Pod) indexes {
 		}
 	}
 	return indexesOf(list)
+}
+
+// hasSucceeded tells whether a pod counts as succeeded: it has, and was not noted
+// as failed before, when it was told to go.
+func (f *facts) hasSucceeded(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded && !f.uncounted.failed.Has(p.UID)
 }
 
 // hasFailed tells whether a pod counts as failed: it has, or it is told to go and
