@@ -12,14 +12,15 @@ import (
 	"k8s.io/kubernetes/pkg/features"
 )
 
-// inventory says of each field of a type what becomes of it. A field may be in several lists: some of its values are
-// honoured and others are not.
+// inventory says of each field of a type what becomes of it. A field may be in several lists: some
+// of its values are honoured and others are not.
 type inventory struct {
 	of reflect.Type
-	// honoured fields are acted on, unhonoured ones warned of by unsupported.go, and gated ones dropped before anything is
-	// stored, for upstream has them behind a feature gate that is off.
+	// honoured fields are acted on, unhonoured ones warned of by unsupported.go, and gated ones
+	// dropped before anything is stored, for upstream has them behind a feature gate that is off.
 	honoured, unhonoured, gated string
-	// warned are the names in unsupported.go's table of the type, nil for what it warns of by other means.
+	// warned are the names in unsupported.go's table of the type, nil for what it warns of by other
+	// means.
 	warned []string
 }
 
@@ -30,24 +31,25 @@ var inventories = []inventory{
 			activeDeadlineSeconds dnsPolicy nodeSelector serviceAccount nodeName hostNetwork hostPID hostIPC
 			shareProcessNamespace securityContext imagePullSecrets hostname affinity tolerations hostAliases priorityClassName
 			priority dnsConfig readinessGates enableServiceLinks preemptionPolicy topologySpreadConstraints schedulingGates
-			hostnameOverride`,
+			hostnameOverride resources`,
 		unhonoured: `dnsPolicy serviceAccountName automountServiceAccountToken subdomain schedulerName runtimeClassName overhead
-			setHostnameAsFQDN os hostUsers resourceClaims resources schedulingGroup evictionResponders`,
+			setHostnameAsFQDN os hostUsers resourceClaims schedulingGroup evictionResponders`,
 	},
 	{
 		of: reflect.TypeFor[corev1.Container](),
 		honoured: `name image command args workingDir ports envFrom env resources restartPolicy restartPolicyRules volumeMounts
 			livenessProbe readinessProbe startupProbe lifecycle terminationMessagePath terminationMessagePolicy imagePullPolicy
-			securityContext stdin stdinOnce tty`,
-		unhonoured: `resizePolicy volumeDevices`, warned: namesOf(unhonouredContainerFields),
+			securityContext stdin stdinOnce tty resizePolicy`,
+		unhonoured: `volumeDevices`, warned: namesOf(unhonouredContainerFields),
 	},
-	// An EphemeralContainerCommon is a Container by another name: the compiler says so where the one is made the other.
+	// An EphemeralContainerCommon is a Container by another name: the compiler says so where the
+	// one is made the other.
 	{of: reflect.TypeFor[corev1.EphemeralContainer](), honoured: `EphemeralContainerCommon targetContainerName`},
 	{
 		of: reflect.TypeFor[corev1.PodSecurityContext](), warned: namesOf(unhonouredPodSecurity),
 		honoured: `runAsUser runAsGroup runAsNonRoot supplementalGroups supplementalGroupsPolicy fsGroup sysctls seccompProfile
 			appArmorProfile`,
-		unhonoured: `seLinuxOptions windowsOptions supplementalGroupsPolicy fsGroupChangePolicy seccompProfile seLinuxChangePolicy`,
+		unhonoured: `seLinuxOptions windowsOptions fsGroupChangePolicy seccompProfile seLinuxChangePolicy`,
 	},
 	{
 		of: reflect.TypeFor[corev1.SecurityContext](), warned: namesOf(unhonouredContainerSecurity),
@@ -66,9 +68,9 @@ var inventories = []inventory{
 	{of: reflect.TypeFor[corev1.HTTPGetAction](), honoured: `path port host scheme httpHeaders`, gated: `protocol`},
 	{of: reflect.TypeFor[corev1.GRPCAction](), honoured: `port service`, gated: `mode`},
 	{of: reflect.TypeFor[corev1.ResourceRequirements](), honoured: `limits requests`, unhonoured: `claims`},
-	{of: reflect.TypeFor[corev1.ContainerRestartRule](), honoured: `action exitCodes`, unhonoured: `action`},
+	{of: reflect.TypeFor[corev1.ContainerRestartRule](), honoured: `action exitCodes`},
 	{of: reflect.TypeFor[corev1.PodDNSConfig](), honoured: `nameservers searches options`},
-	{of: reflect.TypeFor[corev1.EnvVarSource](), honoured: `fieldRef resourceFieldRef configMapKeyRef secretKeyRef`, unhonoured: `fileKeyRef`},
+	{of: reflect.TypeFor[corev1.EnvVarSource](), honoured: `fieldRef resourceFieldRef configMapKeyRef secretKeyRef fileKeyRef`},
 	{of: reflect.TypeFor[corev1.EnvFromSource](), honoured: `prefix configMapRef secretRef`},
 	{
 		of: reflect.TypeFor[corev1.VolumeMount](), warned: namesOf(unhonouredMountFields),
@@ -78,11 +80,11 @@ var inventories = []inventory{
 	{
 		of: reflect.TypeFor[corev1.VolumeSource](), honoured: strings.Join(honouredVolumes, " "),
 		unhonoured: `gcePersistentDisk awsElasticBlockStore gitRepo nfs iscsi glusterfs rbd flexVolume cinder cephfs flocker fc
-			azureFile vsphereVolume quobyte azureDisk photonPersistentDisk portworxVolume scaleIO storageos csi ephemeral image`,
+			azureFile vsphereVolume quobyte azureDisk photonPersistentDisk portworxVolume scaleIO storageos csi ephemeral`,
 	},
 	{
 		of: reflect.TypeFor[corev1.EmptyDirVolumeSource](), warned: namesOf(unhonouredEmptyDirFields),
-		honoured: `medium`, unhonoured: `medium sizeLimit`, gated: `mode`,
+		honoured: `medium sizeLimit`, unhonoured: `medium sizeLimit`, gated: `mode`,
 	},
 	{of: reflect.TypeFor[corev1.HostPathVolumeSource](), honoured: `path type`},
 	{of: reflect.TypeFor[corev1.ConfigMapVolumeSource](), honoured: `LocalObjectReference items defaultMode optional`, gated: `defaultUser`},
@@ -118,8 +120,8 @@ func fieldsOf(of reflect.Type) []string {
 	return names
 }
 
-// TestEveryFieldIsAccountedFor notices the fields that come with a new version of Kubernetes: each must be honoured or
-// warned of, and then be listed here.
+// TestEveryFieldIsAccountedFor notices the fields that come with a new version of Kubernetes: each
+// must be honoured or warned of, and then be listed here.
 func TestEveryFieldIsAccountedFor(t *testing.T) {
 	for _, i := range inventories {
 		fields := fieldsOf(i.of)

@@ -104,7 +104,7 @@ spec:
     restartPolicy: Never
     securityContext: {seccompProfile: {type: Unconfined}, seLinuxOptions: {level: l}}
     lifecycle: {preStop: {exec: {command: [a]}}}
-    resources: {limits: {cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi, example.com/gpu: 1}, requests: {example.com/gpu: 1}}
+    resources: {limits: {cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi, example.com/gpu: 1, hugepages-2Mi: 4Mi}, requests: {example.com/gpu: 1}}
     volumeMounts:
     - {name: claim, mountPath: /a, mountPropagation: HostToContainer}
     - {name: host, mountPath: /b, readOnly: true, recursiveReadOnly: Enabled}
@@ -128,18 +128,17 @@ warning: spec.automountServiceAccountToken: skiff mounts no service account toke
 warning: spec.serviceAccountName: skiff mounts no service account tokens, the pod can not act as the account
 warning: spec.schedulerName: skiff's scheduler is default-scheduler, the pod stays pending until another one binds it
 warning: spec.securityContext.seLinuxOptions: skiff does not set SELinux labels, the field has no effect
-warning: spec.securityContext.supplementalGroupsPolicy: skiff merges the groups of the image and of the pod, the field has no effect
 warning: spec.securityContext.fsGroupChangePolicy: skiff gives volumes their group when it makes them, the field has no effect
 warning: spec.securityContext.seccompProfile: skiff loads no seccomp profiles from the node, the pod will not start
 warning: spec.volumes[2].projected.sources[0].serviceAccountToken: skiff issues no service account tokens, the pod will not start
 warning: spec.volumes[3].nfs: skiff can not mount volumes of this kind, the pod will not start
 warning: spec.volumes[4].emptyDir.medium: skiff can not make volumes of huge pages, the pod will not start
 warning: spec.volumes[5].emptyDir.sizeLimit: skiff does not limit the size of volumes on disk, the field has no effect
-warning: spec.volumes[6].emptyDir.sizeLimit: skiff limits a volume in memory only on nodes that can not share it among containers, elsewhere the field has no effect
 warning: spec.containers[0].securityContext.seLinuxOptions: skiff does not set SELinux labels, the field has no effect
 warning: spec.containers[0].volumeMounts[1].recursiveReadOnly: skiff can not make submounts read-only, the pod will not start
 warning: spec.containers[0].resources.limits[ephemeral-storage]: skiff limits cpu and memory only, the field has no effect
-warning: spec.containers[0].resources.limits[example.com/gpu]: skiff limits cpu and memory only, the field has no effect`},
+warning: spec.containers[0].resources.limits[example.com/gpu]: skiff's nodes do not offer example.com/gpu, the pod will stay Pending until one has it in its status.capacity
+warning: spec.containers[0].resources.limits[hugepages-2Mi]: skiff's nodes do not offer hugepages-2Mi, the pod will stay Pending until one has it in its status.capacity`},
 		{"what a container can not have", `
 apiVersion: v1
 kind: Pod
@@ -159,10 +158,53 @@ spec:
   - {name: block, persistentVolumeClaim: {claimName: c}}
   - {name: v, emptyDir: {}}
 `, `
-warning: spec.containers[0].volumeDevices: skiff has no block volumes, the container will not be created
-warning: spec.containers[0].resizePolicy: skiff does not resize running containers, the field has no effect
-warning: spec.containers[0].env[0].valueFrom.fileKeyRef: skiff does not read variables from files, the container will not be created
-warning: spec.containers[0].restartPolicyRules[1].action: skiff does not restart a pod's containers together, the rule has no effect`},
+warning: spec.containers[0].volumeDevices: skiff has no block volumes, the container will not be created`},
+		{"a memory limit that the engine does not take", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec:
+  containers:
+  - {name: a, image: i, resources: {requests: {memory: 4Mi}, limits: {memory: 4Mi}}}
+  - {name: b, image: i, resources: {requests: {memory: 4Mi}, limits: {memory: 6Mi}}}
+`, `
+warning: spec.containers[0].resources.limits[memory]: the Docker Engine takes no limit below 6Mi, the container will not be created`},
+		{"limits of a pod that its containers keep", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec:
+  resources: {requests: {cpu: 2, memory: 2Gi}, limits: {cpu: 2, memory: 2Gi}}
+  initContainers:
+  - {name: init, image: i}
+  - {name: side, image: i, restartPolicy: Always, resources: {limits: {cpu: 1, memory: 1Gi}}}
+  containers:
+  - {name: a, image: i, resources: {limits: {cpu: 1, memory: 1Gi}}}
+`, ``},
+		{"limits of a pod of one container", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {resources: {limits: {cpu: 2, memory: 2Gi}}, initContainers: [{name: init, image: i}], containers: [{name: a, image: i}]}
+`, ``},
+		{"limits of a pod that nobody keeps", `
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: a, namespace: d}
+spec:
+  schedule: "* * * * *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          resources: {limits: {cpu: 2, memory: 2Gi}}
+          containers:
+          - {name: a, image: i, resources: {limits: {cpu: 1}}}
+          - {name: b, image: i, resources: {limits: {cpu: 1500m, memory: 1Gi}}}
+`, `
+spec.jobTemplate.spec.template.spec.resources.limits[cpu]: Forbidden: the Docker Engine limits containers, and no group of them: give each container a limit, so that together they keep the pod's
+spec.jobTemplate.spec.template.spec.resources.limits[memory]: Forbidden: the Docker Engine limits containers, and no group of them: give each container a limit, so that together they keep the pod's`},
 		{"a pod that skiff honours in full", `
 apiVersion: v1
 kind: Pod
@@ -300,12 +342,48 @@ spec.ports[1].name: Required value
 spec.clusterIPs: Invalid value: ["x"]: must be empty when ` + "`" + `clusterIP` + "`" + ` is not specified
 spec.clusterIPs[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)
 spec.type: Unsupported value: "Odd": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"`},
-		{"a service that nothing serves", `
+		{"a service with an address", `
 apiVersion: v1
 kind: Service
 metadata: {name: a, namespace: d}
 spec: {ports: [{port: 80}], clusterIP: 10.96.0.9, clusterIPs: [10.96.0.9], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}
-`, `warning: skiff does not route to services yet: the object is stored, and no traffic reaches it`},
+`, ``},
+		{"an ingress of an old class", `
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: a, namespace: d, annotations: {kubernetes.io/ingress.class: nginx}}
+spec: {defaultBackend: {service: {name: s, port: {number: 80}}}}
+`, `warning: annotation "kubernetes.io/ingress.class" is deprecated, please use 'spec.ingressClassName' instead`},
+		{"an ingress class", `
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: a}
+spec: {controller: example.com/c}
+`, ``},
+		{"a service CIDR", `
+apiVersion: networking.k8s.io/v1
+kind: ServiceCIDR
+metadata: {name: a}
+spec: {cidrs: [10.0.0.1/24, 10.1.0.0/24]}
+`, `
+spec.cidrs[0]: Invalid value: "10.0.0.1/24": must not have bits set beyond the prefix length
+spec.cidrs: Invalid value: ["10.0.0.1/24","10.1.0.0/24"]: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64`},
+		{"an IP address", `
+apiVersion: networking.k8s.io/v1
+kind: IPAddress
+metadata: {name: 010.0.0.1}
+spec: {parentRef: {resource: services, namespace: d}}
+`, `
+metadata.name: Invalid value: "010.0.0.1": must not have leading 0s
+spec.parentRef.name: Required value`},
+		{"a network policy", `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: a, namespace: d}
+spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: "2001:DB8::/32"}}]}]}
+`, `
+warning: skiff enforces no network policies yet: the object is stored, and no traffic is kept out by it
+warning: spec.ingress[0].from[0].ipBlock.cidr: IPv6 CIDR value "2001:DB8::/32" should be in RFC 5952 canonical format ("2001:db8::/32")`},
 		{"endpoints", `
 apiVersion: v1
 kind: Endpoints

@@ -13,6 +13,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/batch"
 	kbatchv1 "k8s.io/kubernetes/pkg/apis/batch/v1"
 	"k8s.io/kubernetes/pkg/apis/batch/validation"
+	"k8s.io/kubernetes/pkg/apis/core"
 )
 
 // cronJobKind is stored as batch/v1, and served as batch/v1beta1 too, which old
@@ -40,6 +41,9 @@ func cronJobKind() *Kind {
 			warnCreate: func(ctx context.Context, c *batch.CronJob) []string {
 				return append(warnOfName(c.Name, "Pod names and hostnames"),
 					warnOfJob(ctx, field.NewPath("spec", "jobTemplate", "spec"), &c.Spec.JobTemplate.Spec, nil)...)
+			},
+			podSpec: func(o *batch.CronJob) (*field.Path, *core.PodSpec) {
+				return field.NewPath("spec", "jobTemplate", "spec", "template", "spec"), &o.Spec.JobTemplate.Spec.Template.Spec
 			},
 			updates: map[string]update[batch.CronJob]{
 				SubresourceNone:   cronJobUpdate(),

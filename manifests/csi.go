@@ -13,8 +13,8 @@ import (
 	"k8s.io/kubernetes/pkg/apis/storage/validation"
 )
 
-// The kinds of this file belong to drivers of volumes (CSI), which skiff does not run: it serves them for the programs that
-// look whether they are there.
+// The kinds of this file belong to drivers of volumes (CSI), which skiff does not run: it serves
+// them for the programs that look whether they are there.
 
 func csiDriverKind() *Kind {
 	return storageKind("CSIDriver", Kind{
@@ -39,7 +39,8 @@ func csiDriverKind() *Kind {
 	})
 }
 
-// csiNodeKind has no status: upstream serves one with its feature CSIVolumeHealth alone, which is alpha.
+// csiNodeKind has no status: upstream serves one with its feature CSIVolumeHealth alone, which is
+// alpha.
 func csiNodeKind() *Kind {
 	return storageKind("CSINode", Kind{
 		Resource: "csinodes", RequireVersion: true, ReturnsDeleted: true,

@@ -11,10 +11,13 @@ import (
 	"k8s.io/kubernetes/pkg/apis/apps"
 	kappsv1 "k8s.io/kubernetes/pkg/apis/apps/v1"
 	"k8s.io/kubernetes/pkg/apis/apps/validation"
+	"k8s.io/kubernetes/pkg/apis/core"
 )
 
 func daemonSetKind() *Kind {
+	served, versions := servedApps("DaemonSet", oldSets)
 	return newKind(appsKind("DaemonSet"), Kind{
+		Served:   served,
 		Resource: "daemonsets", ShortNames: []string{"ds"}, Categories: []string{"all"},
 		Namespaced: true, HasStatus: true,
 		New: newOf[*appsv1.DaemonSet](), NewList: newOf[*appsv1.DaemonSetList](),
@@ -34,6 +37,9 @@ func daemonSetKind() *Kind {
 			warnCreate: func(ctx context.Context, ds *apps.DaemonSet) []string {
 				return warnOfTemplate(ctx, field.NewPath("spec", "template"), &ds.Spec.Template, nil)
 			},
+			podSpec: func(o *apps.DaemonSet) (*field.Path, *core.PodSpec) {
+				return field.NewPath("spec", "template", "spec"), &o.Spec.Template.Spec
+			},
 			updates: map[string]update[apps.DaemonSet]{
 				SubresourceNone: daemonSetUpdate(),
 				SubresourceStatus: {
@@ -43,7 +49,7 @@ func daemonSetKind() *Kind {
 					},
 				},
 			},
-			reset: specAndStatus(appsv1.SchemeGroupVersion),
+			reset: specAndStatus(versions...),
 		},
 	})
 }

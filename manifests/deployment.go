@@ -5,18 +5,19 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/api/pod"
 	"k8s.io/kubernetes/pkg/apis/apps"
 	kappsv1 "k8s.io/kubernetes/pkg/apis/apps/v1"
 	"k8s.io/kubernetes/pkg/apis/apps/validation"
+	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/utils/ptr"
 )
 
 func deploymentKind() *Kind {
-	v1 := []schema.GroupVersion{appsv1.SchemeGroupVersion}
+	served, versions := servedApps("Deployment", oldDeployments)
 	return newKind(appsKind("Deployment"), Kind{
+		Served:   served,
 		Resource: "deployments", ShortNames: []string{"deploy"}, Categories: []string{"all"},
 		Namespaced: true, HasStatus: true,
 		New: newOf[*appsv1.Deployment](), NewList: newOf[*appsv1.DeploymentList](),
@@ -37,13 +38,16 @@ func deploymentKind() *Kind {
 				return append(warnOfName(d.Name, "Pod names and hostnames"),
 					warnOfTemplate(ctx, field.NewPath("spec", "template"), &d.Spec.Template, nil)...)
 			},
+			podSpec: func(o *apps.Deployment) (*field.Path, *core.PodSpec) {
+				return field.NewPath("spec", "template", "spec"), &o.Spec.Template.Spec
+			},
 			updates: map[string]update[apps.Deployment]{
 				SubresourceNone:   deploymentUpdate(),
 				SubresourceStatus: deploymentStatusUpdate(),
 			},
 			reset: resetFields{
-				SubresourceNone:   reset(v1, path("status")),
-				SubresourceStatus: reset(v1, path("spec"), path("metadata", "labels")),
+				SubresourceNone:   reset(versions, path("status")),
+				SubresourceStatus: reset(versions, path("spec"), path("metadata", "labels")),
 			},
 		},
 	})

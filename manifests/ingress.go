@@ -54,11 +54,10 @@ func ingressKind() *Kind {
 }
 
 func warnOfIngress(_ context.Context, i *networking.Ingress) []string {
-	warnings := warnOfStoredOnly("Ingress")
 	if _, named := i.Annotations[ingressClassAnnotation]; named && i.Spec.IngressClassName == nil {
-		warnings = append(warnings, fmt.Sprintf("annotation %q is deprecated, please use 'spec.ingressClassName' instead", ingressClassAnnotation))
+		return []string{fmt.Sprintf("annotation %q is deprecated, please use 'spec.ingressClassName' instead", ingressClassAnnotation)}
 	}
-	return warnings
+	return nil
 }
 
 func warnOfIngressAddresses(_ context.Context, i, _ *networking.Ingress) []string {
@@ -82,7 +81,6 @@ func ingressClassKind() *Kind {
 			validateCreate: func(_ context.Context, c *networking.IngressClass) field.ErrorList {
 				return validation.ValidateIngressClass(c)
 			},
-			warnCreate: func(context.Context, *networking.IngressClass) []string { return warnOfStoredOnly("IngressClass") },
 			updates: map[string]update[networking.IngressClass]{
 				SubresourceNone: {
 					prepare: func(c, old *networking.IngressClass) { bump(&c.Generation, old.Generation, c.Spec, old.Spec) },

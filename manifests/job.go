@@ -15,6 +15,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/batch"
 	kbatchv1 "k8s.io/kubernetes/pkg/apis/batch/v1"
 	"k8s.io/kubernetes/pkg/apis/batch/validation"
+	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/utils/ptr"
 )
@@ -44,6 +45,9 @@ func jobKind() *Kind {
 			},
 			warnCreate: func(ctx context.Context, j *batch.Job) []string {
 				return append(warnOfName(j.Name, "Pod names and hostnames"), warnOfJob(ctx, field.NewPath("spec"), &j.Spec, nil)...)
+			},
+			podSpec: func(o *batch.Job) (*field.Path, *core.PodSpec) {
+				return field.NewPath("spec", "template", "spec"), &o.Spec.Template.Spec
 			},
 			updates: map[string]update[batch.Job]{
 				SubresourceNone: jobUpdate(),

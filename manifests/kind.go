@@ -26,6 +26,8 @@ const (
 	SubresourceFinalize = "finalize"
 	// SubresourceEphemeral is of pods: the one way to add containers to one that exists.
 	SubresourceEphemeral = "ephemeralcontainers"
+	// SubresourceResize is of pods: the one way to change what containers that run may use.
+	SubresourceResize = "resize"
 )
 
 // Dependents says what becomes of an object's dependents when it is deleted by

@@ -6,7 +6,10 @@ import (
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
+	appsv1beta1 "k8s.io/api/apps/v1beta1"
+	appsv1beta2 "k8s.io/api/apps/v1beta2"
 	corev1 "k8s.io/api/core/v1"
+	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	"k8s.io/apimachinery/pkg/conversion"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -52,6 +55,9 @@ var allKinds = sync.OnceValue(func() []*Kind {
 
 		ingressKind(),
 		ingressClassKind(),
+		ipAddressKind(),
+		networkPolicyKind(),
+		serviceCIDRKind(),
 		runtimeClassKind(),
 
 		csiDriverKind(),
@@ -84,6 +90,23 @@ func newKind(gvk schema.GroupVersionKind, k Kind) *Kind {
 
 func coreKind(kind string) schema.GroupVersionKind { return corev1.SchemeGroupVersion.WithKind(kind) }
 func appsKind(kind string) schema.GroupVersionKind { return appsv1.SchemeGroupVersion.WithKind(kind) }
+
+// The versions in which old manifests have workloads, beside apps/v1. A StatefulSet was in apps from
+// its beginning; apps/v1beta1 had no others but Deployments.
+var (
+	oldDeployments  = []schema.GroupVersion{appsv1beta2.SchemeGroupVersion, appsv1beta1.SchemeGroupVersion, extensionsv1beta1.SchemeGroupVersion}
+	oldStatefulSets = []schema.GroupVersion{appsv1beta2.SchemeGroupVersion, appsv1beta1.SchemeGroupVersion}
+	oldSets         = []schema.GroupVersion{appsv1beta2.SchemeGroupVersion, extensionsv1beta1.SchemeGroupVersion}
+)
+
+// servedApps are apps/v1 and the old versions of a kind, and their group versions.
+func servedApps(kind string, old []schema.GroupVersion) (kinds []schema.GroupVersionKind, versions []schema.GroupVersion) {
+	versions = append([]schema.GroupVersion{appsv1.SchemeGroupVersion}, old...)
+	for _, gv := range versions {
+		kinds = append(kinds, gv.WithKind(kind))
+	}
+	return kinds, versions
+}
 
 // scope is what a conversion function is handed; none of ours needs one.
 type scope = conversion.Scope

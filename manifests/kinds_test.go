@@ -76,9 +76,18 @@ serviceaccounts sa v1 namespaced=true []
 services svc v1 namespaced=true [all]
 controllerrevisions apps/v1 namespaced=true []
 daemonsets ds apps/v1 namespaced=true [all]
+daemonsets ds apps/v1beta2 namespaced=true [all]
+daemonsets ds extensions/v1beta1 namespaced=true [all]
 deployments deploy apps/v1 namespaced=true [all]
+deployments deploy apps/v1beta2 namespaced=true [all]
+deployments deploy apps/v1beta1 namespaced=true [all]
+deployments deploy extensions/v1beta1 namespaced=true [all]
 replicasets rs apps/v1 namespaced=true [all]
+replicasets rs apps/v1beta2 namespaced=true [all]
+replicasets rs extensions/v1beta1 namespaced=true [all]
 statefulsets sts apps/v1 namespaced=true [all]
+statefulsets sts apps/v1beta2 namespaced=true [all]
+statefulsets sts apps/v1beta1 namespaced=true [all]
 cronjobs cj batch/v1 namespaced=true [all]
 cronjobs cj batch/v1beta1 namespaced=true [all]
 jobs batch/v1 namespaced=true [all]
@@ -88,6 +97,9 @@ poddisruptionbudgets pdb policy/v1 namespaced=true []
 priorityclasses pc scheduling.k8s.io/v1 namespaced=false []
 ingresses ing networking.k8s.io/v1 namespaced=true []
 ingressclasses networking.k8s.io/v1 namespaced=false []
+ipaddresses ip networking.k8s.io/v1 namespaced=false []
+networkpolicies netpol networking.k8s.io/v1 namespaced=true []
+servicecidrs networking.k8s.io/v1 namespaced=false []
 runtimeclasses node.k8s.io/v1 namespaced=false []
 csidrivers storage.k8s.io/v1 namespaced=false []
 csinodes storage.k8s.io/v1 namespaced=false []
@@ -234,19 +246,17 @@ func TestResetFields(t *testing.T) {
 	}{
 		{podKind(), SubresourceNone, "v1 .status"},
 		{podKind(), SubresourceStatus, "v1 .metadata.deletionTimestamp .metadata.ownerReferences .spec"},
-		{replicaSetKind(), SubresourceStatus, "apps/v1 .spec"},
+		{replicaSetKind(), SubresourceStatus, "apps/v1 apps/v1beta2 extensions/v1beta1 .spec"},
 		{namespaceKind(), SubresourceFinalize, "v1 .status"},
 		{configMapKind(), SubresourceNone, ""},
 	} {
-		var got []string
+		versions, fields := []string{}, map[string]bool{}
 		for version, set := range test.kind.ResetFields(test.subresource) {
-			got = append(got, string(version))
-			set.Iterate(func(p fieldpath.Path) { got = append(got, p.String()) })
+			versions = append(versions, string(version))
+			set.Iterate(func(p fieldpath.Path) { fields[p.String()] = true })
 		}
-		if len(got) > 1 {
-			slices.Sort(got[1:])
-		}
-		wantText(t, strings.Join(got, " "), test.want)
+		slices.Sort(versions)
+		wantText(t, strings.Join(append(versions, slices.Sorted(maps.Keys(fields))...), " "), test.want)
 	}
 }
 
@@ -418,3 +428,8 @@ func TestDecodeErrors(t *testing.T) {
 		t.Errorf("CRLF: %v", err)
 	}
 }
+
+// isNamespaced and fieldNames are the rules' own view, to be compared with their kind's.
+func (r *rules[V, I]) isNamespaced() bool { return r.namespaced }
+
+func (r *rules[V, I]) fieldNames() []string { return slices.Collect(maps.Keys(r.fields)) }

@@ -15,6 +15,8 @@ import (
 	"k8s.io/kubernetes/pkg/apis/core/helper/qos"
 	kcorev1 "k8s.io/kubernetes/pkg/apis/core/v1"
 	"k8s.io/kubernetes/pkg/apis/core/validation"
+
+	"skiff/manifests/podfacts"
 )
 
 func podKind() *Kind {
@@ -35,10 +37,14 @@ func podKind() *Kind {
 				warnings := append(warnOfName(p.Name, "the Pod's hostname"), podutil.GetWarningsForPod(ctx, p, nil)...)
 				return append(warnings, unhonoured(field.NewPath("spec"), &p.Spec)...)
 			},
+			podSpec: func(o *core.Pod) (*field.Path, *core.PodSpec) {
+				return field.NewPath("spec"), &o.Spec
+			},
 			updates: map[string]update[core.Pod]{
 				SubresourceNone:      podUpdate(),
 				SubresourceStatus:    podStatusUpdate(),
 				SubresourceEphemeral: podEphemeralUpdate(),
+				SubresourceResize:    podResize(),
 			},
 			fields: podFields(),
 			grace:  podGrace,
@@ -105,6 +111,60 @@ func podEphemeralUpdate() update[core.Pod] {
 		},
 		warn: func(_ context.Context, p, old *core.Pod) []string { return unhonouredEphemeral(p, old) },
 	}
+}
+
+// podResize takes over the containers' requests and limits of processors and memory, the pod's own,
+// and their resize policies. An update that adds, removes or renames containers is left as it is, for
+// validation to refuse.
+func podResize() update[core.Pod] {
+	return update[core.Pod]{
+		prepare: func(p, old *core.Pod) {
+			if containers, init, same := resized(&p.Spec, &old.Spec); same {
+				resources := p.Spec.Resources
+				p.Spec, p.Status = *old.Spec.DeepCopy(), old.Status
+				metav1.ResetObjectMetaForStatus(&p.ObjectMeta, &old.ObjectMeta)
+				p.Spec.Containers, p.Spec.InitContainers, p.Spec.Resources = containers, init, resources
+			}
+			if p.Spec.Resources == nil && old.Spec.Resources != nil {
+				// A client that does not know of pod-level resources drops them.
+				p.Spec.Resources = old.Spec.Resources.DeepCopy()
+			}
+			if p.Spec.Resources != nil {
+				podutil.DefaultPodLevelResources(p)
+			}
+			podutil.DropDisabledPodFields(p, old)
+			bump(&p.Generation, p.Generation, &p.Spec, &old.Spec)
+		},
+		validate: func(_ context.Context, p, old *core.Pod) field.ErrorList {
+			return validation.ValidatePodResize(p, old, podOptions(p, old))
+		},
+	}
+}
+
+// resized are the old containers and init containers with their new resources and resize policies;
+// same says that they are still the same containers in the same order.
+func resized(s, old *core.PodSpec) (containers, init []core.Container, same bool) {
+	merge := func(list, old []core.Container) ([]core.Container, bool) {
+		if len(list) != len(old) {
+			return nil, false
+		}
+		var out []core.Container
+		for i := range old {
+			if list[i].Name != old[i].Name {
+				return nil, false
+			}
+			c := *old[i].DeepCopy()
+			c.Resources, c.ResizePolicy = list[i].Resources, list[i].ResizePolicy
+			out = append(out, c)
+		}
+		return out, true
+	}
+	containers, same = merge(s.Containers, old.Containers)
+	if !same {
+		return nil, nil, false
+	}
+	init, same = merge(s.InitContainers, old.InitContainers)
+	return containers, init, same
 }
 
 func podStatusUpdate() update[core.Pod] {
@@ -193,7 +253,7 @@ func podOptions(p, old *core.Pod) validation.PodValidationOptions {
 func podGrace(p *corev1.Pod, o *metav1.DeleteOptions) *int64 {
 	var period int64
 	switch {
-	case p.Spec.NodeName == "", p.Status.Phase == corev1.PodFailed, p.Status.Phase == corev1.PodSucceeded:
+	case p.Spec.NodeName == "", podfacts.Terminal(p):
 	case o != nil && o.GracePeriodSeconds != nil:
 		period = *o.GracePeriodSeconds
 	case p.Spec.TerminationGracePeriodSeconds != nil:

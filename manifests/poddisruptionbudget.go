@@ -65,7 +65,7 @@ func stripOldSelector(b, old *policy.PodDisruptionBudget) {
 	}
 }
 
-// selectsInvalidLabels tells whether a selector that is stored would not be
+// selectsInvalidLabels reports whether a selector that is stored would not be
 // accepted any more: it may stay.
 func selectsInvalidLabels(b *policy.PodDisruptionBudget) bool {
 	return b.Spec.Selector != nil &&

@@ -30,6 +30,9 @@ func podTemplateKind() *Kind {
 			warnCreate: func(ctx context.Context, t *core.PodTemplate) []string {
 				return warnOfTemplate(ctx, field.NewPath("template"), &t.Template, nil)
 			},
+			podSpec: func(o *core.PodTemplate) (*field.Path, *core.PodSpec) {
+				return field.NewPath("template", "spec"), &o.Template.Spec
+			},
 			updates: map[string]update[core.PodTemplate]{SubresourceNone: podTemplateUpdate()},
 		},
 	})

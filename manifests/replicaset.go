@@ -10,11 +10,14 @@ import (
 	"k8s.io/kubernetes/pkg/apis/apps"
 	kappsv1 "k8s.io/kubernetes/pkg/apis/apps/v1"
 	"k8s.io/kubernetes/pkg/apis/apps/validation"
+	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/utils/ptr"
 )
 
 func replicaSetKind() *Kind {
+	served, versions := servedApps("ReplicaSet", oldSets)
 	return newKind(appsKind("ReplicaSet"), Kind{
+		Served:   served,
 		Resource: "replicasets", ShortNames: []string{"rs"}, Categories: []string{"all"},
 		Namespaced: true, HasStatus: true,
 		New: newOf[*appsv1.ReplicaSet](), NewList: newOf[*appsv1.ReplicaSetList](),
@@ -35,11 +38,14 @@ func replicaSetKind() *Kind {
 				return append(warnOfName(rs.Name, "Pod names and hostnames"),
 					warnOfTemplate(ctx, field.NewPath("spec", "template"), &rs.Spec.Template, nil)...)
 			},
+			podSpec: func(o *apps.ReplicaSet) (*field.Path, *core.PodSpec) {
+				return field.NewPath("spec", "template", "spec"), &o.Spec.Template.Spec
+			},
 			updates: map[string]update[apps.ReplicaSet]{
 				SubresourceNone:   replicaSetUpdate(),
 				SubresourceStatus: replicaSetStatusUpdate(),
 			},
-			reset: specAndStatus(appsv1.SchemeGroupVersion),
+			reset: specAndStatus(versions...),
 		},
 	})
 }

@@ -39,6 +39,12 @@ func replicationControllerKind() *Kind {
 				return append(warnOfName(rc.Name, "Pod names and hostnames"),
 					warnOfTemplate(ctx, field.NewPath("spec", "template"), rc.Spec.Template, nil)...)
 			},
+			podSpec: func(o *core.ReplicationController) (*field.Path, *core.PodSpec) {
+				if o.Spec.Template == nil {
+					return nil, nil
+				}
+				return field.NewPath("spec", "template", "spec"), &o.Spec.Template.Spec
+			},
 			updates: map[string]update[core.ReplicationController]{
 				SubresourceNone:   replicationControllerUpdate(),
 				SubresourceStatus: replicationControllerStatusUpdate(),

@@ -2,9 +2,7 @@ package manifests
 
 import (
 	"context"
-	"maps"
 	"reflect"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validate"
@@ -17,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/features"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/kubernetes/pkg/apis/core"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
@@ -36,6 +35,10 @@ type rules[V Object, I any] struct {
 	validateCreate func(context.Context, *I) field.ErrorList
 	warnCreate     func(context.Context, *I) []string
 	canonicalize   func(*I)
+
+	// podSpec is the specification of a pod that the object holds, and where, so that what skiff does not
+	// support is refused. It is nil, and so is what it returns, if there is none.
+	podSpec func(*I) (*field.Path, *core.PodSpec)
 
 	// updates holds the rules of the object (key "") and of its subresources.
 	updates map[string]update[I]
@@ -84,11 +87,24 @@ func (r *rules[V, I]) errorsOfCreate(ctx context.Context, v V, in *I) field.Erro
 	if r.validateCreate != nil {
 		errs = r.validateCreate(ctx, in)
 	}
+	errs = append(errs, r.unsupported(in)...)
 	if len(errs) == 0 {
 		// Only now, so that a kind's own, more telling, errors come first.
 		errs = validation.ValidateObjectMetaAccessor(v, r.namespaced, pathSegment, field.NewPath("metadata"))
 	}
 	return withDeclared(ctx, errs, Scheme().Validate(ctx, r.features, v))
+}
+
+// unsupported are the reasons for which skiff refuses the pod that an object holds.
+func (r *rules[V, I]) unsupported(in *I) field.ErrorList {
+	if r.podSpec == nil {
+		return nil
+	}
+	path, spec := r.podSpec(in)
+	if spec == nil {
+		return nil
+	}
+	return unsupported(path, spec)
 }
 
 func (r *rules[V, I]) Update(ctx context.Context, obj, old Object, subresource string) Review {
@@ -127,6 +143,9 @@ func (r *rules[V, I]) errorsOfUpdate(ctx context.Context, u update[I], v, vOld V
 	if u.validate != nil {
 		errs = append(errs, u.validate(ctx, in, inOld)...)
 	}
+	if len(r.unsupported(inOld)) == 0 { // else the object is older than the rule
+		errs = append(errs, r.unsupported(in)...)
+	}
 	var path []string
 	if subresource != SubresourceNone {
 		path = []string{subresource}
@@ -160,11 +179,6 @@ func (r *rules[V, I]) Grace(obj Object, o *metav1.DeleteOptions) *int64 {
 func (r *rules[V, I]) ResetFields(subresource string) map[fieldpath.APIVersion]*fieldpath.Set {
 	return r.reset[subresource]
 }
-
-// isNamespaced and fieldNames let tests compare the rules with their kind.
-func (r *rules[V, I]) isNamespaced() bool { return r.namespaced }
-
-func (r *rules[V, I]) fieldNames() []string { return slices.Collect(maps.Keys(r.fields)) }
 
 // withDeclared adds the errors of upstream's declarative validation to those of
 // its hand-written one, as k8s.io/apiserver/pkg/registry/rest does: of a rule

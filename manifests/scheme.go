@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
+	appsv1beta1 "k8s.io/api/apps/v1beta1"
+	appsv1beta2 "k8s.io/api/apps/v1beta2"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	batchv1beta1 "k8s.io/api/batch/v1beta1"
@@ -17,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -31,6 +34,8 @@ import (
 	// Each of these adds upstream's defaults, conversions, field labels and
 	// declarative validation to its API package's scheme builder.
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1"
+	_ "k8s.io/kubernetes/pkg/apis/apps/v1beta1"
+	_ "k8s.io/kubernetes/pkg/apis/apps/v1beta2"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/v1"
 	_ "k8s.io/kubernetes/pkg/apis/batch/v1"
 	_ "k8s.io/kubernetes/pkg/apis/batch/v1beta1"
@@ -38,6 +43,7 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/core/v1"
 	_ "k8s.io/kubernetes/pkg/apis/discovery/v1"
 	_ "k8s.io/kubernetes/pkg/apis/events/v1"
+	_ "k8s.io/kubernetes/pkg/apis/extensions/v1beta1"
 	_ "k8s.io/kubernetes/pkg/apis/networking/v1"
 	_ "k8s.io/kubernetes/pkg/apis/node/v1"
 	_ "k8s.io/kubernetes/pkg/apis/policy/v1"
@@ -83,7 +89,11 @@ func apiGroups() []apiGroup {
 	type adders = []func(*runtime.Scheme) error
 	return []apiGroup{
 		{stored: corev1.SchemeGroupVersion, add: adders{corev1.AddToScheme}},
-		{stored: appsv1.SchemeGroupVersion, add: adders{appsv1.AddToScheme}},
+		{
+			stored: appsv1.SchemeGroupVersion,
+			other:  []schema.GroupVersion{appsv1beta2.SchemeGroupVersion, appsv1beta1.SchemeGroupVersion},
+			add:    adders{appsv1.AddToScheme, appsv1beta2.AddToScheme, appsv1beta1.AddToScheme, addAppsConversions},
+		},
 		{
 			stored: batchv1.SchemeGroupVersion,
 			other:  []schema.GroupVersion{batchv1beta1.SchemeGroupVersion},
@@ -113,6 +123,7 @@ func newScheme() *runtime.Scheme {
 		utilruntime.Must(s.SetVersionPriority(append([]schema.GroupVersion{g.stored}, g.other...)...))
 	}
 	utilruntime.Must(addEventsGroup(s))
+	utilruntime.Must(addExtensionsGroup(s))
 	return s
 }
 
@@ -140,4 +151,19 @@ func addEventsGroup(s *runtime.Scheme) error {
 		return err
 	}
 	return s.SetVersionPriority(eventsv1.SchemeGroupVersion)
+}
+
+// addExtensionsGroup serves extensions/v1beta1, where workloads lived before there was a group
+// apps, from the storage of apps/v1.
+func addExtensionsGroup(s *runtime.Scheme) error {
+	if err := extensionsv1beta1.AddToScheme(s); err != nil {
+		return err
+	}
+	internal := schema.GroupVersion{Group: extensionsv1beta1.GroupName, Version: runtime.APIVersionInternal}
+	s.AddKnownTypes(internal, &appsv1.DaemonSet{}, &appsv1.DaemonSetList{}, &appsv1.Deployment{}, &appsv1.DeploymentList{},
+		&appsv1.ReplicaSet{}, &appsv1.ReplicaSetList{})
+	if err := addExtensionsConversions(s); err != nil {
+		return err
+	}
+	return s.SetVersionPriority(extensionsv1beta1.SchemeGroupVersion)
 }

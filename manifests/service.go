@@ -30,7 +30,7 @@ func serviceKind() *Kind {
 				return validation.ValidateServiceCreate(s)
 			},
 			warnCreate: func(_ context.Context, s *core.Service) []string {
-				return append(service.GetWarningsForService(s, nil), warnOfStoredOnly("Service")...)
+				return service.GetWarningsForService(s, nil)
 			},
 			updates: map[string]update[core.Service]{
 				SubresourceNone:   serviceUpdate(),

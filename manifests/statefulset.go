@@ -12,12 +12,15 @@ import (
 	"k8s.io/kubernetes/pkg/apis/apps"
 	kappsv1 "k8s.io/kubernetes/pkg/apis/apps/v1"
 	"k8s.io/kubernetes/pkg/apis/apps/validation"
+	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/utils/ptr"
 )
 
 func statefulSetKind() *Kind {
+	served, versions := servedApps("StatefulSet", oldStatefulSets)
 	return newKind(appsKind("StatefulSet"), Kind{
+		Served:   served,
 		Resource: "statefulsets", ShortNames: []string{"sts"}, Categories: []string{"all"},
 		Namespaced: true, HasStatus: true,
 		New: newOf[*appsv1.StatefulSet](), NewList: newOf[*appsv1.StatefulSetList](),
@@ -41,6 +44,9 @@ func statefulSetKind() *Kind {
 			warnCreate: func(ctx context.Context, s *apps.StatefulSet) []string {
 				return append(warnOfTemplate(ctx, field.NewPath("spec", "template"), &s.Spec.Template, nil), warnOfStatefulSet(s)...)
 			},
+			podSpec: func(o *apps.StatefulSet) (*field.Path, *core.PodSpec) {
+				return field.NewPath("spec", "template", "spec"), &o.Spec.Template.Spec
+			},
 			updates: map[string]update[apps.StatefulSet]{
 				SubresourceNone: statefulSetUpdate(),
 				SubresourceStatus: {
@@ -50,7 +56,7 @@ func statefulSetKind() *Kind {
 					},
 				},
 			},
-			reset: specAndStatus(appsv1.SchemeGroupVersion),
+			reset: specAndStatus(versions...),
 		},
 	})
 }

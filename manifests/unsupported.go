@@ -7,8 +7,10 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/apis/core"
+	"k8s.io/kubernetes/pkg/apis/core/helper"
 	"k8s.io/utils/ptr"
 )
 
@@ -26,9 +28,7 @@ type unhonouredField[T any] struct {
 // storedOnly are the kinds that are stored and served, but that nothing acts on
 // yet.
 var storedOnly = map[string]string{
-	"Service":            "skiff does not route to services yet: the object is stored, and no traffic reaches it",
-	"Ingress":            "skiff has no ingress controller: the object is stored, and no traffic is routed by it",
-	"IngressClass":       "skiff has no ingress controller: the object is stored, and no traffic is routed by it",
+	"NetworkPolicy":      "skiff enforces no network policies yet: the object is stored, and no traffic is kept out by it",
 	"RuntimeClass":       "skiff has one runtime: the class's overhead and scheduling are given to its pods, its handler has no effect",
 	"StorageClass":       "skiff keeps all volumes on the engine: the object is stored, and its provisioner and parameters have no effect",
 	"CSIDriver":          "skiff runs no CSI drivers: the object is stored, and nothing uses it",
@@ -53,7 +53,6 @@ var unhonouredPodFields = []unhonouredField[core.PodSpec]{
 	{"setHostnameAsFQDN", func(s *core.PodSpec) bool { return ptr.Deref(s.SetHostnameAsFQDN, false) }, "skiff has no cluster DNS, the field has no effect"},
 	{"hostUsers", func(s *core.PodSpec) bool { return !ptr.Deref(s.HostUsers, true) }, "skiff does not use user namespaces, the field has no effect"},
 	{"os", func(s *core.PodSpec) bool { return s.OS != nil && s.OS.Name != core.Linux }, "skiff runs Linux containers only"},
-	{"resources", func(s *core.PodSpec) bool { return s.Resources != nil }, "skiff limits containers and not pods, the field has no effect"},
 	{"resourceClaims", func(s *core.PodSpec) bool { return len(s.ResourceClaims) > 0 }, "skiff does not allocate devices, the field has no effect"},
 	{"automountServiceAccountToken", func(s *core.PodSpec) bool { return ptr.Deref(s.AutomountServiceAccountToken, false) }, "skiff mounts no service account tokens, the field has no effect"},
 	// Admission has filled it in with default by now.
@@ -71,16 +70,12 @@ var unhonouredPodSecurity = []unhonouredField[core.PodSecurityContext]{
 	{"seLinuxOptions", func(c *core.PodSecurityContext) bool { return c.SELinuxOptions != nil }, "skiff does not set SELinux labels, the field has no effect"},
 	{"seLinuxChangePolicy", func(c *core.PodSecurityContext) bool { return c.SELinuxChangePolicy != nil }, "skiff does not set SELinux labels, the field has no effect"},
 	{"windowsOptions", func(c *core.PodSecurityContext) bool { return c.WindowsOptions != nil }, "skiff runs Linux containers only"},
-	{"supplementalGroupsPolicy", func(c *core.PodSecurityContext) bool {
-		return ptr.Deref(c.SupplementalGroupsPolicy, core.SupplementalGroupsPolicyMerge) != core.SupplementalGroupsPolicyMerge
-	}, "skiff merges the groups of the image and of the pod, the field has no effect"},
 	{"fsGroupChangePolicy", func(c *core.PodSecurityContext) bool { return c.FSGroupChangePolicy != nil }, "skiff gives volumes their group when it makes them, the field has no effect"},
 	{"seccompProfile", func(c *core.PodSecurityContext) bool { return localSeccomp(c.SeccompProfile) }, "skiff loads no seccomp profiles from the node, the pod will not start"},
 }
 
 var unhonouredContainerFields = []unhonouredField[core.Container]{
 	{"volumeDevices", func(c *core.Container) bool { return len(c.VolumeDevices) > 0 }, "skiff has no block volumes, the container will not be created"},
-	{"resizePolicy", func(c *core.Container) bool { return len(c.ResizePolicy) > 0 }, "skiff does not resize running containers, the field has no effect"},
 	{"resources.claims", func(c *core.Container) bool { return len(c.Resources.Claims) > 0 }, "skiff does not allocate devices, the field has no effect"},
 }
 
@@ -107,10 +102,6 @@ var unhonouredEmptyDirFields = []unhonouredField[core.EmptyDirVolumeSource]{
 	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool {
 		return d.SizeLimit != nil && d.Medium != core.StorageMediumMemory
 	}, "skiff does not limit the size of volumes on disk, the field has no effect"},
-	// See volumes.ownTmpfs in orchestrator/node: the node decides, and it is not chosen yet.
-	{"sizeLimit", func(d *core.EmptyDirVolumeSource) bool {
-		return d.SizeLimit != nil && d.Medium == core.StorageMediumMemory
-	}, "skiff limits a volume in memory only on nodes that can not share it among containers, elsewhere the field has no effect"},
 }
 
 var unhonouredProjections = []unhonouredField[core.VolumeProjection]{
@@ -120,10 +111,13 @@ var unhonouredProjections = []unhonouredField[core.VolumeProjection]{
 }
 
 // honouredVolumes are the volume sources that skiff can mount.
-var honouredVolumes = []string{"configMap", "downwardAPI", "emptyDir", "hostPath", "persistentVolumeClaim", "projected", "secret"}
+var honouredVolumes = []string{"configMap", "downwardAPI", "emptyDir", "hostPath", "image", "persistentVolumeClaim", "projected", "secret"}
 
 // limitedResources are the resources whose limits skiff enforces.
 var limitedResources = []core.ResourceName{core.ResourceCPU, core.ResourceMemory}
+
+// leastMemory is the least memory limit that the engine takes; see docker.MinMemory.
+var leastMemory = resource.MustParse("6Mi")
 
 // unhonoured warns of what skiff can not honour in a pod's specification.
 func unhonoured(path *field.Path, s *core.PodSpec) []string {
@@ -168,22 +162,26 @@ func unhonouredContainer(path *field.Path, c *core.Container) []string {
 	for i := range c.VolumeMounts {
 		warnings = append(warnings, warnOfFields(path.Child("volumeMounts").Index(i), &c.VolumeMounts[i], unhonouredMountFields)...)
 	}
-	for i := range c.Env {
-		if from := c.Env[i].ValueFrom; from != nil && from.FileKeyRef != nil {
-			warnings = append(warnings, path.Child("env").Index(i).Child("valueFrom", "fileKeyRef").String()+
-				": skiff does not read variables from files, the container will not be created")
-		}
+	if limit := c.Resources.Limits.Memory(); !limit.IsZero() && limit.Cmp(leastMemory) < 0 {
+		warnings = append(warnings, path.Child("resources", "limits").Key(string(core.ResourceMemory)).String()+
+			": the Docker Engine takes no limit below "+leastMemory.String()+", the container will not be created")
 	}
-	for i := range c.RestartPolicyRules {
-		if c.RestartPolicyRules[i].Action == core.ContainerRestartRuleActionRestartAllContainers {
-			warnings = append(warnings, path.Child("restartPolicyRules").Index(i).Child("action").String()+
-				": skiff does not restart a pod's containers together, the rule has no effect")
-		}
-	}
-	for _, name := range sortedResources(c.Resources.Limits) {
-		if !slices.Contains(limitedResources, name) {
-			warnings = append(warnings, path.Child("resources", "limits").Key(string(name)).String()+
-				": skiff limits cpu and memory only, the field has no effect")
+	return append(warnings, warnOfLimits(path.Child("resources", "limits"), c.Resources.Limits)...)
+}
+
+// warnOfLimits warns of limits that no container will feel. Those of extended resources and of huge
+// pages are requests as well, and nodes offer such resources only when somebody has put them into
+// their status.
+func warnOfLimits(path *field.Path, limits core.ResourceList) []string {
+	var warnings []string
+	for _, name := range sortedResources(limits) {
+		switch {
+		case slices.Contains(limitedResources, name):
+		case helper.IsExtendedResourceName(name), helper.IsHugePageResourceName(name):
+			warnings = append(warnings, path.Key(string(name)).String()+": skiff's nodes do not offer "+string(name)+
+				", the pod will stay Pending until one has it in its status.capacity")
+		default:
+			warnings = append(warnings, path.Key(string(name)).String()+": skiff limits cpu and memory only, the field has no effect")
 		}
 	}
 	return warnings

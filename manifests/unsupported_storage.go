@@ -6,6 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/utils/ptr"
+
+	"skiff/manifests/enginevolume"
 )
 
 // This file is unsupported.go's for persistent volumes and claims.
@@ -22,13 +24,10 @@ var unhonouredClaimFields = []unhonouredField[core.PersistentVolumeClaimSpec]{
 	{"volumeAttributesClassName", func(s *core.PersistentVolumeClaimSpec) bool { return s.VolumeAttributesClassName != nil }, "skiff's volumes have no such attributes, the field has no effect"},
 }
 
-// engineDriver is the CSI driver of volumes whose data is on the engine.
-const engineDriver = "skiff"
-
 // unhonouredVolumeSource warns of a persistent volume that no pod can mount.
 func unhonouredVolumeSource(s *core.PersistentVolumeSpec) []string {
 	var warnings []string
-	if s.HostPath == nil && s.Local == nil && (s.CSI == nil || s.CSI.Driver != engineDriver) {
+	if s.HostPath == nil && s.Local == nil && (s.CSI == nil || s.CSI.Driver != enginevolume.Driver) {
 		warnings = append(warnings, "spec: skiff can mount hostPath and local volumes only, a pod that claims this one will not start")
 	}
 	for _, f := range []struct {

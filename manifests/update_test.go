@@ -57,6 +57,63 @@ kind: Pod
 metadata: {name: a, namespace: d}
 spec: {containers: [{name: a, image: i}], ephemeralContainers: [{name: debug, image: i, ports: [{containerPort: 80}]}]}
 `, `spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container`},
+		{"a resize", "resize", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {containers: [{name: a, image: i, resources: {requests: {cpu: 100m, memory: 10Mi, ephemeral-storage: 1Gi}, limits: {memory: 20Mi}}}]}
+`, `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d, annotations: {taken: over}}
+spec: {containers: [{name: a, image: other, resources: {requests: {cpu: 200m, memory: 15Mi, ephemeral-storage: 1Gi}, limits: {memory: 20Mi, cpu: 1}}}]}
+`, ``},
+		{"a resize that takes a limit away", "resize", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {containers: [{name: a, image: i, resources: {requests: {cpu: 100m, memory: 10Mi, ephemeral-storage: 1Gi}, limits: {memory: 20Mi}}}]}
+`, `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d, annotations: {taken: over}}
+spec: {containers: [{name: a, image: i, resources: {requests: {cpu: 100m, memory: 10Mi, ephemeral-storage: 1Gi}}}]}
+`, `spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed`},
+		{"a resize that renames", "resize", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {containers: [{name: a, image: i, resources: {requests: {cpu: 100m, memory: 10Mi, ephemeral-storage: 1Gi}, limits: {memory: 20Mi}}}]}
+`, `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d, annotations: {taken: over}}
+spec: {containers: [{name: b, image: i, resources: {requests: {cpu: 100m, memory: 10Mi, ephemeral-storage: 1Gi}, limits: {memory: 20Mi}}}]}
+`, `spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize`},
+		{"a resize of storage", "resize", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {containers: [{name: a, image: i, resources: {requests: {cpu: 100m, memory: 10Mi, ephemeral-storage: 1Gi}, limits: {memory: 20Mi}}}]}
+`, `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d, annotations: {taken: over}}
+spec: {containers: [{name: a, image: i, resources: {requests: {cpu: 100m, memory: 10Mi, ephemeral-storage: 2Gi}, limits: {memory: 20Mi}}}]}
+`, `spec: Forbidden: only cpu and memory resources are mutable`},
+		{"a resize to another class", "resize", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d}
+spec: {containers: [{name: a, image: i, resources: {requests: {cpu: 100m, memory: 10Mi, ephemeral-storage: 1Gi}, limits: {memory: 20Mi}}}]}
+`, `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d, annotations: {taken: over}}
+spec: {containers: [{name: a, image: i, resources: {requests: {cpu: 100m, memory: 20Mi, ephemeral-storage: 1Gi}, limits: {cpu: 100m, memory: 20Mi, ephemeral-storage: 1Gi}}}]}
+`, `
+spec: Invalid value: "": Pod QOS Class may not change as a result of resizing
+spec: Forbidden: only cpu and memory resources are mutable`},
 		{"a pod's grace period", "", `
 apiVersion: v1
 kind: Pod
@@ -404,6 +461,39 @@ kind: Service
 metadata: {name: a, namespace: d}
 spec: {ports: [{port: 80}], clusterIP: 10.96.0.8, clusterIPs: [10.96.0.8]}
 `, `spec.clusterIPs[0]: Invalid value: ["10.96.0.8"]: may not change once set`},
+		{"a service CIDR's range", "", `
+apiVersion: networking.k8s.io/v1
+kind: ServiceCIDR
+metadata: {name: a}
+spec: {cidrs: [10.0.0.0/24]}
+`, `
+apiVersion: networking.k8s.io/v1
+kind: ServiceCIDR
+metadata: {name: a}
+spec: {cidrs: [10.1.0.0/24]}
+`, `spec.cidrs[0]: Invalid value: "10.1.0.0/24": field is immutable`},
+		{"an IP address's parent", "", `
+apiVersion: networking.k8s.io/v1
+kind: IPAddress
+metadata: {name: 10.0.0.1}
+spec: {parentRef: {resource: services, namespace: d, name: a}}
+`, `
+apiVersion: networking.k8s.io/v1
+kind: IPAddress
+metadata: {name: 10.0.0.1}
+spec: {parentRef: {resource: services, namespace: d, name: b}}
+`, `spec.parentRef: Invalid value: null: field is immutable`},
+		{"a network policy may change", "", `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: a, namespace: d}
+spec: {podSelector: {}}
+`, `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: a, namespace: d}
+spec: {podSelector: {}, egress: [{to: [{podSelector: {}, ipBlock: {cidr: 10.0.0.0/24}}]}]}
+`, `spec.egress[0].to[0]: Forbidden: may not specify both ipBlock and another peer`},
 		{"a revision's data", "", `
 apiVersion: apps/v1
 kind: ControllerRevision

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
-
-	"github.com/mattn/go-sqlite3"
 )
 
 const (
@@ -29,9 +28,10 @@ const (
 // database is the SQLite file. Its connection is the only one and belongs to the
 // writer; database/sql's pool would have nothing to do.
 type database struct {
-	conn *sqlite3.SQLiteConn
+	conn connection
+	path string
 
-	begin, commit, rollback, insert, update, remove, advance, current *sqlite3.SQLiteStmt
+	begin, commit, rollback, insert, update, remove, advance, current statement
 
 	// doubtful: a transaction failed, so what the disk holds must be asked before
 	// the next.
@@ -52,13 +52,21 @@ func openDatabase(path string, now time.Time) (*database, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	conn, err := connect(path, "mode=rw&_txlock=immediate")
+	db, err := prepareDatabase(path, "mode=rw&_txlock=immediate", version, now)
+	if isFull(err) {
+		db, err = prepareDatabase(path, "mode=rw&_txlock=immediate"+alone, version, now)
+	}
+	return db, err
+}
+
+func prepareDatabase(path, parameters string, version int, now time.Time) (*database, error) {
+	conn, err := connect(path, parameters)
 	if err != nil {
 		return nil, err
 	}
-	db := &database{conn: conn}
+	db := &database{conn: conn, path: path}
 	for _, step := range []func() error{
-		db.configure,
+		func() error { return db.configure(version == 0) },
 		func() error { return migrate(conn, version, now) },
 		db.prepare,
 	} {
@@ -70,20 +78,26 @@ func openDatabase(path string, now time.Time) (*database, error) {
 }
 
 // connect opens the SQLite file at an absolute path.
-func connect(path, parameters string) (*sqlite3.SQLiteConn, error) {
+func connect(path, parameters string) (connection, error) {
+	// On Windows it is file:///C:/… (https://sqlite.org/uri.html, "The URI Path").
+	path = "/" + strings.TrimPrefix(filepath.ToSlash(path), "/")
 	name := url.URL{Scheme: "file", Path: path, RawQuery: parameters}
-	conn, err := (&sqlite3.SQLiteDriver{}).Open(name.String())
+	conn, err := openDriver(name.String())
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	return conn.(*sqlite3.SQLiteConn), nil
+	return conn, nil
 }
 
 // configure sets what is the connection's, and on a new file what is the file's.
-func (db *database) configure() error {
+func (db *database) configure(fresh bool) error {
+	if fresh {
+		if _, err := db.conn.Exec("PRAGMA auto_vacuum = INCREMENTAL", nil); err != nil {
+			return fmt.Errorf("set auto_vacuum: %w", err)
+		}
+	}
 	for _, pragma := range []struct{ name, value, answer string }{
 		{"busy_timeout", fmt.Sprint(busyTimeout.Milliseconds()), ""},
-		{"auto_vacuum", "INCREMENTAL", ""}, // takes effect on a new file only
 		{"journal_mode", "WAL", "wal"},
 		{"synchronous", "FULL", ""},
 		{"fullfsync", "ON", ""}, // macOS: fsync alone leaves data in the drive
@@ -104,7 +118,7 @@ func (db *database) configure() error {
 
 func (db *database) prepare() error {
 	for _, s := range []struct {
-		to  **sqlite3.SQLiteStmt
+		to  *statement
 		sql string
 	}{
 		{&db.begin, "BEGIN IMMEDIATE"},
@@ -120,7 +134,7 @@ func (db *database) prepare() error {
 		if err != nil {
 			return fmt.Errorf("prepare %q: %w", s.sql, err)
 		}
-		*s.to = stmt.(*sqlite3.SQLiteStmt)
+		*s.to = stmt
 	}
 	return nil
 }
@@ -144,6 +158,9 @@ func (db *database) write(d *draft, from uint64, now time.Time) error {
 		return nil
 	}
 	db.doubtful = true
+	if isFull(err) {
+		err = fmt.Errorf("%w: make room on the disk of %s", err, db.path)
+	}
 	return fmt.Errorf("write transaction: %w", errors.Join(err, db.abort()))
 }
 
@@ -185,12 +202,10 @@ func (db *database) put(c change, revision uint64, updated string) error {
 	}
 }
 
-// abort rolls back, unless SQLite has done so itself.
+// abort rolls back. SQLite may have done so itself, as on a full disk, and then says that there is
+// nothing to roll back.
 func (db *database) abort() error {
-	if db.conn.AutoCommit() {
-		return nil
-	}
-	if err := execute(db.rollback, 0); err != nil {
+	if err := execute(db.rollback, 0); err != nil && !strings.Contains(err.Error(), "no transaction is active") {
 		return fmt.Errorf("roll back: %w", err)
 	}
 	return nil
@@ -226,7 +241,7 @@ func (db *database) revision() (uint64, error) {
 
 func (db *database) close() error {
 	var errs []error
-	for _, stmt := range []*sqlite3.SQLiteStmt{db.begin, db.commit, db.rollback, db.insert, db.update, db.remove, db.advance, db.current} {
+	for _, stmt := range []statement{db.begin, db.commit, db.rollback, db.insert, db.update, db.remove, db.advance, db.current} {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}

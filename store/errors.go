@@ -43,3 +43,13 @@ func (e ErrConflict) Error() string {
 func withdrawn(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrClosed)
 }
+
+// isFull reports whether an error of SQLite means that there is no room on the disk.
+func isFull(err error) bool {
+	code := resultCode(err)
+	switch code {
+	case codeShmOpen, codeShmSize, codeShmMap, codeWrite:
+		return true
+	}
+	return code&primary == codeFull
+}

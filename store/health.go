@@ -1,7 +1,7 @@
 package store
 
-// Healthy returns nil while the store takes writes, and otherwise why the last transaction failed, or ErrClosed once Run has
-// ended. Reads go on either way.
+// Healthy returns nil while the store takes writes, and otherwise why the last transaction failed,
+// or ErrClosed once Run has ended. Reads go on either way.
 func (s *Store) Healthy() error {
 	select {
 	case <-s.stopped:

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
-	"github.com/mattn/go-sqlite3"
 )
 
 const advice = "restore a backup, or move the file and those named like it with -wal and -shm away to begin with nothing"
@@ -34,18 +32,23 @@ func inspect(path string) (int, error) {
 	if wal == 0 {
 		parameters += "&immutable=1"
 	}
-	conn, err := connect(path, parameters)
-	if err != nil {
-		return 0, damage(err)
+	version, err := examineFile(path, parameters)
+	if isFull(err) {
+		version, err = examineFile(path, "mode=rw"+alone)
 	}
-	version, err := examine(conn)
-	if err := errors.Join(err, conn.Close()); err != nil {
-		return 0, damage(err)
-	}
-	return version, nil
+	return version, damage(err)
 }
 
-func examine(conn *sqlite3.SQLiteConn) (int, error) {
+func examineFile(path, parameters string) (int, error) {
+	conn, err := connect(path, parameters)
+	if err != nil {
+		return 0, err
+	}
+	version, err := examine(conn)
+	return version, errors.Join(err, conn.Close())
+}
+
+func examine(conn connection) (int, error) {
 	version, fresh, err := identify(conn)
 	if err != nil || fresh {
 		return 0, err
@@ -73,7 +76,7 @@ func examine(conn *sqlite3.SQLiteConn) (int, error) {
 
 // identify tells whose database it is. Fresh is one that was cut off before
 // anything was in it.
-func identify(conn *sqlite3.SQLiteConn) (version int, fresh bool, err error) {
+func identify(conn connection) (version int, fresh bool, err error) {
 	var answers [3]int64
 	for i, sql := range []string{"PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master"} {
 		if answers[i], err = queryInt(conn, sql); err != nil {
@@ -91,8 +94,8 @@ func identify(conn *sqlite3.SQLiteConn) (version int, fresh bool, err error) {
 
 // damage tells SQLite's errors about the file's content from others.
 func damage(err error) error {
-	var failure sqlite3.Error
-	if errors.As(err, &failure) && (failure.Code == sqlite3.ErrCorrupt || failure.Code == sqlite3.ErrNotADB) {
+	switch resultCode(err) & primary {
+	case codeCorrupt, codeNotADatabase:
 		return fmt.Errorf("%w: %w: %s", ErrCorrupt, err, advice)
 	}
 	return err

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/mattn/go-sqlite3"
 )
 
 // applicationID marks the file as skiff's (PRAGMA application_id): "skif".
@@ -39,7 +37,7 @@ CREATE TABLE objects (
 
 // migrate leads the schema from version to the newest, each step in a transaction
 // of its own.
-func migrate(conn *sqlite3.SQLiteConn, version int, now time.Time) error {
+func migrate(conn connection, version int, now time.Time) error {
 	for ; version < len(migrations); version++ {
 		if err := step(conn, version+1, migrations[version], now); err != nil {
 			return fmt.Errorf("migrate the schema from version %d to %d: %w", version, version+1, err)
@@ -48,7 +46,7 @@ func migrate(conn *sqlite3.SQLiteConn, version int, now time.Time) error {
 	return nil
 }
 
-func step(conn *sqlite3.SQLiteConn, version int, sql string, now time.Time) error {
+func step(conn connection, version int, sql string, now time.Time) error {
 	tx, err := conn.Begin()
 	if err != nil {
 		return err

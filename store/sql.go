@@ -7,8 +7,6 @@ import (
 	"io"
 	"strconv"
 	"time"
-
-	"github.com/mattn/go-sqlite3"
 )
 
 // row is an object as it lies on disk.
@@ -40,7 +38,7 @@ func (db *database) rows(fn func(row) error) error {
 }
 
 // execute runs a statement that must change so many rows.
-func execute(stmt *sqlite3.SQLiteStmt, rows int64, args ...driver.Value) error {
+func execute(stmt statement, rows int64, args ...driver.Value) error {
 	result, err := stmt.Exec(args)
 	if err != nil {
 		return err
@@ -59,7 +57,7 @@ func execute(stmt *sqlite3.SQLiteStmt, rows int64, args ...driver.Value) error {
 }
 
 // query calls fn with each row, whose values are valid only in the call.
-func query(conn *sqlite3.SQLiteConn, sql string, fn func([]driver.Value) error) error {
+func query(conn connection, sql string, fn func([]driver.Value) error) error {
 	rows, err := conn.Query(sql, nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w", sql, err)
@@ -101,7 +99,7 @@ func one(rows driver.Rows, err error) (driver.Value, error) {
 	return value, err
 }
 
-func queryInt(conn *sqlite3.SQLiteConn, sql string) (int64, error) {
+func queryInt(conn connection, sql string) (int64, error) {
 	value, err := one(conn.Query(sql, nil))
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", sql, err)
@@ -113,7 +111,7 @@ func queryInt(conn *sqlite3.SQLiteConn, sql string) (int64, error) {
 	return n, nil
 }
 
-func queryText(conn *sqlite3.SQLiteConn, sql string) (string, error) {
+func queryText(conn connection, sql string) (string, error) {
 	value, err := one(conn.Query(sql, nil))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", sql, err)

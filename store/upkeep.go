@@ -9,9 +9,10 @@ import (
 const (
 	// upkeepEvery is how often the writer looks after what grows.
 	upkeepEvery = time.Minute
-	// eventAge is how long events are kept at most: an idle store should not hold
+	// eventAge is how long events are kept at most, as long as Kubernetes keeps old
+	// revisions (kube-apiserver's --etcd-compaction-interval): a store should not hold
 	// on to thousands of old states for watchers that will not come back.
-	eventAge = 10 * time.Minute
+	eventAge = 5 * time.Minute
 	// pruneBatch is how many expired objects go in one transaction, so that
 	// commits need not wait for all of them.
 	pruneBatch = 256

@@ -99,10 +99,10 @@ func TestOldEventsAreDropped(t *testing.T) {
 	put("1")
 	minute()
 	put("2")
-	for range 9 {
+	for range 4 {
 		minute()
 	}
-	// The tick behind "0" is ten minutes ago, that behind "1" nine.
+	// The tick behind "0" is five minutes ago, that behind "1" four.
 	if _, err := f.Watch(t.Context(), "things", 1); !errors.Is(err, ErrExpired) {
 		t.Errorf("since 1: error %v, want expired", err)
 	}

@@ -39,8 +39,10 @@ func Chain(r Reader, o Options) []registry.Admitter {
 		LimitRanger{r},
 		ServiceAccount{r},
 		RuntimeClass{r},
+		DefaultIngressClass{r},
 		Priority{r},
 		NewDefaultTolerations(o),
+		PodResize{r},
 		NewResourceQuota(r, o.Clock),
 	}
 }
@@ -83,7 +85,10 @@ var (
 	_ registry.Admitter = ResourceQuota{}
 	_ registry.Admitter = LimitRanger{}
 
+	_ registry.Admitter = PodResize{}
+
 	_ registry.Validator = LimitRanger{}
+	_ registry.Validator = PodResize{}
 	_ registry.Charger   = ResourceQuota{}
 
 	_ Reader = (*store.Store)(nil)

@@ -13,6 +13,7 @@ import (
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	resourcehelper "k8s.io/component-helpers/resource"
 
+	"skiff/manifests"
 	"skiff/manifests/registry"
 	"skiff/store"
 )
@@ -40,14 +41,15 @@ func (l LimitRanger) Admit(_ context.Context, r registry.Request) error {
 
 // Validate implements registry.Validator.
 func (l LimitRanger) Validate(_ context.Context, r registry.Request) error {
-	if r.Subresource != "" || r.Operation == registry.Delete || r.Old != nil && r.Old.GetDeletionTimestamp() != nil {
+	resize := r.Subresource == manifests.SubresourceResize
+	if r.Subresource != "" && !resize || r.Operation == registry.Delete || r.Old != nil && r.Old.GetDeletionTimestamp() != nil {
 		return nil
 	}
 	var check func(corev1.LimitRangeItem) []error
 	switch obj := r.Object.(type) {
 	case *corev1.Pod:
-		if r.Operation != registry.Create {
-			return nil // a pod's containers do not change
+		if r.Operation != registry.Create && !resize {
+			return nil // a pod's containers do not change in other ways
 		}
 		check = func(item corev1.LimitRangeItem) []error { return checkPod(item, obj) }
 	case *corev1.PersistentVolumeClaim:

@@ -14,8 +14,8 @@ import (
 	"skiff/store"
 )
 
-// RuntimeClass refuses pods of a class that does not exist, and gives the others their class's overhead and scheduling
-// (k8s.io/kubernetes/plugin/pkg/admission/runtimeclass).
+// RuntimeClass refuses pods of a class that does not exist, and gives the others their class's
+// overhead and scheduling (k8s.io/kubernetes/plugin/pkg/admission/runtimeclass).
 type RuntimeClass struct{ Reader Reader }
 
 func (c RuntimeClass) Admit(_ context.Context, r registry.Request) error {

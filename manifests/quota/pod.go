@@ -16,6 +16,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/core/v1/helper/qos"
 
 	"skiff/manifests"
+	"skiff/manifests/podfacts"
 	"skiff/store"
 )
 
@@ -25,9 +26,8 @@ var podMeter = meter{
 	inScope: podInScope,
 	require: requireOfPod,
 	changes: func(obj, old store.Object, subresource string) bool {
-		// Nothing a pod may change changes what it uses, but its deadline moves it
-		// from one scope to another.
-		return subresource == manifests.SubresourceNone && hasDeadline(obj.(*corev1.Pod)) != hasDeadline(old.(*corev1.Pod))
+		// A resize changes what a pod uses, and its deadline moves it from one scope to another.
+		return subresource == manifests.SubresourceResize || subresource == manifests.SubresourceNone && hasDeadline(obj.(*corev1.Pod)) != hasDeadline(old.(*corev1.Pod))
 	},
 }
 
@@ -72,7 +72,7 @@ func podUsage(obj store.Object, now time.Time) corev1.ResourceList {
 // ended says that a pod's resources are counted no more: it has run to its end,
 // or ought to be gone by now (the node may be lost).
 func ended(pod *corev1.Pod, now time.Time) bool {
-	if pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
+	if podfacts.Terminal(pod) {
 		return true
 	}
 	overdue, ok := Overdue(pod)

@@ -123,3 +123,22 @@ func BenchmarkCreatePodCharged(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCreateServices creates a thousand services, with cluster IPs alone and with node ports.
+func BenchmarkCreateServices(b *testing.B) {
+	for name, change := range map[string][]func(*corev1.ServiceSpec){"cluster IPs": nil, "node ports": {nodePort}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				f := open(b)
+				client := registry.For[*corev1.Service](f.Registry)
+				b.StartTimer()
+				for i := range 1000 {
+					if _, err := client.Create(f.ctx, service(fmt.Sprint("s", i), change...)); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}

@@ -113,8 +113,8 @@ type deletion struct {
 	outcome outcome
 	// obj is the object with its deletion noted, nil when nothing is to be noted.
 	obj store.Object
-	// terminates says that this begins the termination of a namespace.
-	terminates bool
+	// during, unless nil, is called before the outcome is stored, and what it returns afterwards.
+	during func() (end func())
 }
 
 // change returns a private copy of the object to note the deletion on.
@@ -238,8 +238,8 @@ func (d *deletion) carryOut(ctx context.Context) (store.Object, bool, error) {
 	if !gone && unchanged(d.obj, d.old) {
 		return d.old, false, nil
 	}
-	if d.terminates {
-		defer r.registry.lifecycle.close()()
+	if d.during != nil {
+		defer d.during()()
 	}
 	stored, err := r.store().Commit(ctx, change)
 	if err != nil && !raced(err) {

@@ -268,7 +268,7 @@ func TestDeleteOfAPodThatGetsItsNodeMeanwhile(t *testing.T) {
 				return nil
 			}
 			bound = true
-			return f.Pods().Bind(f.ctx, "default", "p", "n")
+			return f.bind("p", "n")
 		},
 	})
 	if err != nil || gone {

@@ -15,10 +15,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/util/dryrun"
-	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 	"k8s.io/utils/ptr"
 
 	"skiff/manifests"
+	"skiff/manifests/podfacts"
 	"skiff/store"
 )
 
@@ -62,7 +62,7 @@ func (p Pods) Evict(ctx context.Context, namespace, name string, eviction *polic
 	}
 }
 
-// pinned tells whether the options ask for one version of the pod.
+// pinned reports whether the options ask for one version of the pod.
 func pinned(o *metav1.DeleteOptions) bool {
 	return o.Preconditions != nil && o.Preconditions.ResourceVersion != nil
 }
@@ -84,9 +84,9 @@ func (p Pods) evictFreely(ctx context.Context, namespace, name string, options *
 	if err != nil {
 		return false, err
 	}
-	switch phase := pod.Status.Phase; {
-	case phase == corev1.PodSucceeded || phase == corev1.PodFailed || pod.DeletionTimestamp != nil:
-	case phase == corev1.PodPending:
+	switch {
+	case !podfacts.Active(pod):
+	case pod.Status.Phase == corev1.PodPending:
 		// It may begin to run, and then be counted, at any time.
 		if !pinned(options) {
 			options = pin(options, pod)
@@ -119,7 +119,7 @@ func (p Pods) evictWithinBudget(ctx context.Context, namespace, name string, opt
 		}}
 	}
 	budget := budgets[0]
-	if !podutil.IsPodReady(pod) && sparesUnready(budget) {
+	if !podfacts.Ready(pod) && sparesUnready(budget) {
 		err := p.disrupt(ctx, namespace, name, pin(options, pod))
 		if apierrors.IsConflict(err) && !pinned(options) {
 			return tooManyRequests(budget.Name) // it may have become ready
@@ -156,7 +156,7 @@ func (p Pods) budgets(pod *corev1.Pod) []*policyv1.PodDisruptionBudget {
 	return out
 }
 
-// sparesUnready tells whether a pod that is not ready may go without counting:
+// sparesUnready reports whether a pod that is not ready may go without counting:
 // always, if the budget says so, else while enough others are healthy.
 func sparesUnready(b *policyv1.PodDisruptionBudget) bool {
 	if ptr.Deref(b.Spec.UnhealthyPodEvictionPolicy, policyv1.IfHealthyBudget) == policyv1.AlwaysAllow {

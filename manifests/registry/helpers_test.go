@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
@@ -30,7 +31,11 @@ type fixture struct {
 	clock *testingclock.FakeClock
 }
 
-// open returns a registry on a new store in which the namespace default exists.
+// services is the range that services get their addresses from in every test.
+var services = netip.MustParsePrefix("10.96.0.0/16")
+
+// open returns a registry on a new store in which the namespace default and the range of services
+// exist.
 func open(t testing.TB, adapt ...func(*store.Options, *registry.Options)) fixture {
 	t.Helper()
 	f := fixture{t: t, clock: testingclock.NewFakeClock(began)}
@@ -65,6 +70,9 @@ func open(t testing.TB, adapt ...func(*store.Options, *registry.Options)) fixtur
 	}
 	f.Registry = registry.New(ro)
 	f.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+	if _, err := f.Services().SetRange(ctx, services, nil); err != nil {
+		t.Fatal(err)
+	}
 	return f
 }
 

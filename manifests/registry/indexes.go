@@ -1,10 +1,15 @@
 package registry
 
 import (
+	"maps"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff/manifests"
+	"skiff/manifests/serviceip"
 	"skiff/store"
 )
 
@@ -17,7 +22,24 @@ const (
 	IndexController = "controller"
 	// IndexOwner finds objects of any kind by the UID of each of their owners.
 	IndexOwner = "owner"
+	// IndexClusterIP finds services by each of their addresses inside the cluster.
+	IndexClusterIP = "cluster IP"
+	// IndexLabel finds pods by each of their labels, as LabelOf says.
+	IndexLabel = "label"
+	// IndexSelector finds services by one of the labels that they select, as LabelOf says: the one
+	// whose key sorts first. Who asks for each label of a pod finds each service that selects the pod
+	// once, and some that do not.
+	IndexSelector = "selector"
+	// IndexService finds endpoint slices by the service that they say they belong to, as ServiceOf
+	// says.
+	IndexService = "service"
 )
+
+// LabelOf is the value of IndexLabel and IndexSelector for a label of pods in a namespace.
+func LabelOf(namespace, key, value string) string { return namespace + "/" + key + "=" + value }
+
+// ServiceOf is the value of IndexService for a service.
+func ServiceOf(namespace, name string) string { return namespace + "/" + name }
 
 // Indexes are the store.Options.Indexes the registry and the controllers need.
 func Indexes() map[string]map[string]store.IndexFunc {
@@ -27,7 +49,11 @@ func Indexes() map[string]map[string]store.IndexFunc {
 	}
 	out["pods"][IndexNode] = func(obj store.Object) []string { return []string{obj.(*corev1.Pod).Spec.NodeName} }
 	out["pods"][IndexController] = controller
+	out["pods"][IndexLabel] = labelValues
 	out["replicasets.apps"][IndexController] = controller
+	out["services"][IndexClusterIP] = clusterIPs
+	out["services"][IndexSelector] = selectorValues
+	out["endpointslices.discovery.k8s.io"][IndexService] = serviceValues
 	return out
 }
 
@@ -48,4 +74,37 @@ func controller(obj store.Object) []string {
 		return []string{string(reference.UID)}
 	}
 	return []string{""}
+}
+
+func clusterIPs(obj store.Object) []string {
+	var all []string
+	for _, address := range serviceip.Of(obj.(*corev1.Service)) {
+		all = append(all, address.String())
+	}
+	return all
+}
+
+func labelValues(obj store.Object) []string {
+	var values []string
+	for key, value := range obj.GetLabels() {
+		values = append(values, LabelOf(obj.GetNamespace(), key, value))
+	}
+	return values
+}
+
+func selectorValues(obj store.Object) []string {
+	selects := obj.(*corev1.Service).Spec.Selector
+	if len(selects) == 0 {
+		return nil
+	}
+	first := slices.Min(slices.Collect(maps.Keys(selects)))
+	return []string{LabelOf(obj.GetNamespace(), first, selects[first])}
+}
+
+func serviceValues(obj store.Object) []string {
+	name := obj.GetLabels()[discoveryv1.LabelServiceName]
+	if name == "" {
+		return nil
+	}
+	return []string{ServiceOf(obj.GetNamespace(), name)}
 }

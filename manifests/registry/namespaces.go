@@ -28,7 +28,7 @@ func deleteNamespace(d *deletion) bool {
 		n.DeletionTimestamp = d.now.DeepCopy()
 		n.Status.Phase = corev1.NamespaceTerminating
 		n.Finalizers = namespaceFinalizers(old.Finalizers, d.options)
-		d.outcome, d.terminates = mark, true
+		d.outcome, d.during = mark, d.resource.registry.lifecycle.close
 		return true
 	}
 	if len(old.Spec.Finalizers) > 0 {

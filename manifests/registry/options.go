@@ -12,10 +12,6 @@ import (
 	"skiff/store"
 )
 
-// DefaultServiceNetwork is the range cluster IPs come from unless Options say
-// otherwise.
-const DefaultServiceNetwork = "10.96.0.0/16"
-
 // Options configure a Registry.
 type Options struct {
 	// Store is where objects are kept. It must have been opened with Indexes().
@@ -32,9 +28,6 @@ type Options struct {
 	// FutureVersionWait is how long a read at a resourceVersion that is yet to
 	// come waits for it, three seconds unless set.
 	FutureVersionWait time.Duration
-	// ServiceNetwork is the IPv4 range cluster IPs are taken from,
-	// DefaultServiceNetwork unless set.
-	ServiceNetwork string
 }
 
 func (o *Options) complete() {
@@ -46,9 +39,6 @@ func (o *Options) complete() {
 	}
 	if o.FutureVersionWait == 0 {
 		o.FutureVersionWait = 3 * time.Second
-	}
-	if o.ServiceNetwork == "" {
-		o.ServiceNetwork = DefaultServiceNetwork
 	}
 }
 

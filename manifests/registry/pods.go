@@ -22,16 +22,6 @@ type Pods struct{ resource *Resource }
 // Pods returns the acts on pods.
 func (r *Registry) Pods() Pods { return Pods{r.resources[groupResource("pods")]} }
 
-// Bind assigns a pod to a node. A pod can be assigned only once, and not when it
-// is being deleted or held back by a scheduling gate: that is a Conflict.
-func (p Pods) Bind(ctx context.Context, namespace, name, node string) error {
-	binding := &corev1.Binding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
-	}
-	return p.Assign(ctx, namespace, binding, CreateOptions{})
-}
-
 // Assign carries out a Binding: the pod that bears its name gets its target as
 // node, its labels and its annotations. Its UID and resourceVersion are
 // preconditions.

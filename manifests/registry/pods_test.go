@@ -17,7 +17,7 @@ import (
 func TestBind(t *testing.T) {
 	f := open(t)
 	f.create(pod("p"))
-	if err := f.Pods().Bind(f.ctx, "default", "p", "n"); err != nil {
+	if err := f.bind("p", "n"); err != nil {
 		t.Fatal(err)
 	}
 	p := must(f.resource("pods").Get("default", "p")).(*corev1.Pod)
@@ -71,6 +71,11 @@ func TestBindErrors(t *testing.T) {
 	if p.GetLabels()["zone"] != "a" || p.GetAnnotations()["by"] != "test" {
 		t.Errorf("labels %v, annotations %v", p.GetLabels(), p.GetAnnotations())
 	}
+}
+
+// bind assigns a pod in the default namespace to a node.
+func (f fixture) bind(name, node string) error {
+	return f.Pods().Assign(f.ctx, "default", binding(name, node), registry.CreateOptions{})
 }
 
 func binding(name, node string) *corev1.Binding {

@@ -8,8 +8,6 @@
 package registry
 
 import (
-	"fmt"
-	"net/netip"
 	"reflect"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -25,25 +23,22 @@ type Registry struct {
 	resources map[schema.GroupResource]*Resource
 	types     map[reflect.Type]*Resource
 	lifecycle lifecycle
+	allocator *serviceAllocator
 
 	validators []Validator
 	charger    Charger // nil: nothing is charged
 }
 
-// New returns a registry of the kinds that are served. It panics if the options
-// are not usable, which is a mistake of the program.
+// New returns a registry of the kinds that are served.
 func New(o Options) *Registry {
 	o.complete()
-	network, err := netip.ParsePrefix(o.ServiceNetwork)
-	if err != nil || !network.Addr().Is4() {
-		panic(fmt.Sprintf("registry: service network %q is not an IPv4 range", o.ServiceNetwork))
-	}
 	r := &Registry{
 		options:   o,
 		kinds:     manifests.Kinds(),
 		resources: map[schema.GroupResource]*Resource{},
 		types:     map[reflect.Type]*Resource{},
 	}
+	r.allocator = newServiceAllocator(r)
 	for _, kind := range r.kinds {
 		resource := &Resource{registry: r, kind: kind, gr: kind.GroupResource(), name: kind.GroupResource().String()}
 		r.resources[resource.gr] = resource
@@ -59,7 +54,9 @@ func New(o Options) *Registry {
 	}
 	r.resources[groupResource("resourcequotas")].alone = true
 	r.resources[groupResource("namespaces")].hooks = namespaceHooks()
-	r.resources[groupResource("services")].hooks = newServiceAllocator(o.Store, network).hooks()
+	r.resources[groupResource("services")].hooks = r.allocator.serviceHooks()
+	r.resources[ipAddresses].hooks = r.allocator.addressHooks()
+	r.resources[serviceCIDRs].hooks = r.allocator.rangeHooks()
 	r.resources[groupResource("persistentvolumes")].hooks = volumeHooks(o.Clock)
 	return r
 }

@@ -60,40 +60,42 @@ func describe(s *corev1.Service) string {
 }
 
 func TestServiceAllocation(t *testing.T) {
-	f := open(t)
-	f.create(service("taken", address("10.96.1.0"), nodePort, port(30086)))
 	for _, test := range []struct {
 		name    string
 		service *corev1.Service
 		want    string
 	}{
-		{"address", service("s"), "10.96.1.1 [10.96.1.1] SingleStack [IPv4]"},
+		{"address", service("s"), "10.96.1.2 [10.96.1.2] SingleStack [IPv4]"},
 		{"address asked for", service("s", address("10.96.0.10")), "10.96.0.10 [10.96.0.10] SingleStack [IPv4]"},
-		{"node port", service("s", nodePort), "10.96.1.1 [10.96.1.1] SingleStack [IPv4] http:30087"},
-		{"node port asked for", service("s", nodePort, port(31000)), "10.96.1.1 [10.96.1.1] SingleStack [IPv4] http:31000"},
+		{"node port", service("s", nodePort), "10.96.1.2 [10.96.1.2] SingleStack [IPv4] http:30087"},
+		{"node port asked for", service("s", nodePort, port(31000)), "10.96.1.2 [10.96.1.2] SingleStack [IPv4] http:31000"},
 		{"one node port for two protocols", service("s", nodePort, func(s *corev1.ServiceSpec) {
 			s.Ports = append(s.Ports, corev1.ServicePort{Name: "quic", Port: 80, Protocol: corev1.ProtocolUDP}, corev1.ServicePort{Name: "other", Port: 81})
-		}), "10.96.1.1 [10.96.1.1] SingleStack [IPv4] http:30087 quic:30087 other:30088"},
+		}), "10.96.1.2 [10.96.1.2] SingleStack [IPv4] http:30087 quic:30087 other:30088"},
 		{"load balancer", service("s", func(s *corev1.ServiceSpec) {
 			s.Type, s.ExternalTrafficPolicy = corev1.ServiceTypeLoadBalancer, corev1.ServiceExternalTrafficPolicyLocal
-		}), "10.96.1.1 [10.96.1.1] SingleStack [IPv4] http:30087 health:30088"},
+		}), "10.96.1.2 [10.96.1.2] SingleStack [IPv4] http:30087 health:30088"},
 		{"load balancer without node ports", service("s", func(s *corev1.ServiceSpec) {
 			s.Type, s.AllocateLoadBalancerNodePorts = corev1.ServiceTypeLoadBalancer, ptr.To(false)
-		}), "10.96.1.1 [10.96.1.1] SingleStack [IPv4]"},
+		}), "10.96.1.2 [10.96.1.2] SingleStack [IPv4]"},
 		{"headless", service("s", address("None")), "None [None] SingleStack [IPv4]"},
 		{"headless without a selector", service("s", address("None"), func(s *corev1.ServiceSpec) { s.Selector = nil }), "None [None] RequireDualStack [IPv4 IPv6]"},
-		{"prefers two families", service("s", func(s *corev1.ServiceSpec) { s.IPFamilyPolicy = ptr.To(corev1.IPFamilyPolicyPreferDualStack) }), "10.96.1.1 [10.96.1.1] PreferDualStack [IPv4]"},
+		{"prefers two families", service("s", func(s *corev1.ServiceSpec) { s.IPFamilyPolicy = ptr.To(corev1.IPFamilyPolicyPreferDualStack) }), "10.96.1.2 [10.96.1.2] PreferDualStack [IPv4]"},
 		{"external name", service("s", func(s *corev1.ServiceSpec) {
 			*s = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com"}
 		}), ""},
-		{"address taken", service("s", address("10.96.1.0")), `Service "s" is invalid: spec.clusterIPs: Invalid value: ["10.96.1.0"]: failed to allocate IP 10.96.1.0: provided IP is already allocated`},
-		{"address elsewhere", service("s", address("10.1.0.1")), `Service "s" is invalid: spec.clusterIPs: Invalid value: ["10.1.0.1"]: failed to allocate IP 10.1.0.1: the provided IP (10.1.0.1) is not in the valid range. The range of valid IPs is 10.96.0.0/16`},
+		{"address taken", service("s", address("10.96.1.1")), `Service "s" is invalid: spec.clusterIPs: Invalid value: ["10.96.1.1"]: failed to allocate IP 10.96.1.1: provided IP is already allocated`},
+		{"address elsewhere", service("s", address("10.1.0.1")), `Service "s" is invalid: spec.clusterIPs: Invalid value: ["10.1.0.1"]: failed to allocate IP 10.1.0.1: the provided network does not match the current range`},
+		{"the network's address", service("s", address("10.96.0.0")), `Service "s" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.0"]: failed to allocate IP 10.96.0.0: the provided network does not match the current range`},
+		{"the broadcast address", service("s", address("10.96.255.255")), `Service "s" is invalid: spec.clusterIPs: Invalid value: ["10.96.255.255"]: failed to allocate IP 10.96.255.255: the provided network does not match the current range`},
 		{"node port taken", service("s", nodePort, port(30086)), `Service "s" is invalid: spec.ports[0].nodePort: Invalid value: 30086: provided port is already allocated`},
 		{"node port elsewhere", service("s", nodePort, port(80)), `Service "s" is invalid: spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767`},
 		{"requires two families", service("s", func(s *corev1.ServiceSpec) { s.IPFamilyPolicy = ptr.To(corev1.IPFamilyPolicyRequireDualStack) }), `Service "s" is invalid: spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services`},
 		{"the other family", service("s", func(s *corev1.ServiceSpec) { s.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol} }), `Service "s" is invalid: spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			f := open(t)
+			f.create(service("taken", address("10.96.1.1"), nodePort, port(30086)))
 			created, err := f.tryCreate(test.service)
 			if err != nil {
 				wantError(t, err, test.want)
@@ -102,7 +104,6 @@ func TestServiceAllocation(t *testing.T) {
 			if got := describe(created.(*corev1.Service)); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
-			f.remove("services", "default", "s")
 		})
 	}
 }
@@ -122,18 +123,18 @@ func TestServiceUpdates(t *testing.T) {
 		change registry.ChangeFunc
 		want   string
 	}{
-		{"the same manifest again", bare(nodePort), "10.96.1.0 [10.96.1.0] SingleStack [IPv4] http:30086"},
-		{"a port renamed", bare(nodePort, func(s *corev1.ServiceSpec) { s.Ports[0].Name = "web" }), "10.96.1.0 [10.96.1.0] SingleStack [IPv4] web:30086"},
+		{"the same manifest again", bare(nodePort), "10.96.1.1 [10.96.1.1] SingleStack [IPv4] http:30086"},
+		{"a port renamed", bare(nodePort, func(s *corev1.ServiceSpec) { s.Ports[0].Name = "web" }), "10.96.1.1 [10.96.1.1] SingleStack [IPv4] web:30086"},
 		{"a further port", bare(nodePort, func(s *corev1.ServiceSpec) {
 			s.Ports[0].Name = "web"
 			s.Ports = append(s.Ports, corev1.ServicePort{Name: "b", Port: 81})
-		}), "10.96.1.0 [10.96.1.0] SingleStack [IPv4] web:30086 b:30087"},
+		}), "10.96.1.1 [10.96.1.1] SingleStack [IPv4] web:30086 b:30087"},
 		{"another address", bare(nodePort, address("10.96.0.77")), `Service "s" is invalid: spec.clusterIPs[0]: Invalid value: ["10.96.0.77"]: may not change once set`},
-		{"no node ports any more", bare(), "10.96.1.0 [10.96.1.0] SingleStack [IPv4]"},
+		{"no node ports any more", bare(), "10.96.1.1 [10.96.1.1] SingleStack [IPv4]"},
 		{"an external name", bare(func(s *corev1.ServiceSpec) {
 			*s = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com"}
 		}), ""},
-		{"an address again", bare(), "10.96.1.0 [10.96.1.0] SingleStack [IPv4]"},
+		{"an address again", bare(), "10.96.1.2 [10.96.1.2] SingleStack [IPv4]"},
 	} {
 		got, _, err := f.resource("services").Update(f.ctx, "default", "s", step.change, registry.UpdateOptions{})
 		if err != nil {
@@ -167,7 +168,8 @@ func TestServicesGetDifferentAddressesAtOnce(t *testing.T) {
 }
 
 func TestAddressesRunOut(t *testing.T) {
-	f := open(t, func(_ *store.Options, o *registry.Options) { o.ServiceNetwork = "10.0.0.0/29" })
+	f := open(t)
+	f.setRange("10.0.0.0/29", nil)
 	for i := range 5 {
 		if got := f.create(service(fmt.Sprint("s", i))).(*corev1.Service).Spec.ClusterIP; got != fmt.Sprintf("10.0.0.%d", i+2) {
 			t.Errorf("service %d got %s", i, got)
@@ -175,4 +177,8 @@ func TestAddressesRunOut(t *testing.T) {
 	}
 	_, err := f.tryCreate(service("more"))
 	wantError(t, err, `Internal error occurred: failed to allocate a serviceIP for Service "more": range is full`)
+	f.remove("services", "default", "s2")
+	if got := f.create(service("again")).(*corev1.Service).Spec.ClusterIP; got != "10.0.0.4" {
+		t.Errorf("the address that was given up: %s", got)
+	}
 }

@@ -136,7 +136,7 @@ func TestWatchByField(t *testing.T) {
 	f := open(t)
 	w := f.watch("pods", "", registry.WatchOptions{ResourceVersion: f.version(), Fields: fieldSelector("spec.nodeName=n")})
 	f.create(pod("p"))
-	if err := f.Pods().Bind(f.ctx, "default", "p", "n"); err != nil {
+	if err := f.bind("p", "n"); err != nil {
 		t.Fatal(err)
 	}
 	wantEvents(t, w, "ADDED p")
