@@ -1,18 +1,21 @@
 package docker
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
-// Addresses hands out the addresses of an IPv4 network, one a key. It lives in memory: after a restart Reserve tells it
-// what is in use. It goes around the whole network before it gives an address again, so that what still talks to a dead
-// pod does not reach its successor's neighbour. It is safe for concurrent use.
+// Addresses hands out the addresses of an IPv4 network, one a key. It lives in memory: after a
+// restart Reserve tells it what is in use. It goes around the whole network before it gives an
+// address again, so that what still talks to a dead pod does not reach its successor's neighbour.
+// It is safe for concurrent use.
 type Addresses struct {
 	mu     sync.Mutex
 	prefix netip.Prefix
+	// whole contains what can be reserved, shadows are as in Layout; invalid for none.
+	whole, shadows netip.Prefix
 	// byAddr holds reserved names too: the gateway's key is empty.
 	byAddr map[netip.Addr]string
 	byKey  map[string]netip.Addr
@@ -20,15 +23,37 @@ type Addresses struct {
 	next uint32
 }
 
-// NewAddresses makes an allocator for prefix, which must be IPv4 and at most a /30. The network's own address, its
-// broadcast address and the gateway are never given out.
+// NewAddresses makes an allocator for prefix, which must be IPv4 and at most a /30. The network's
+// own address, its broadcast address and the gateway are never given out.
 func NewAddresses(prefix netip.Prefix, gateway netip.Addr) *Addresses {
 	return &Addresses{
-		prefix: prefix.Masked(),
+		prefix: prefix.Masked(), whole: prefix.Masked(),
 		byAddr: map[netip.Addr]string{gateway: ""},
 		byKey:  map[string]netip.Addr{},
 		next:   1,
 	}
+}
+
+// PodAddresses makes an allocator for the pods of a divided network. Pods that lie elsewhere in it,
+// because they were there before it was divided, can be reserved; Elsewhere tells them.
+func PodAddresses(l Layout) *Addresses {
+	a := NewAddresses(l.Pods, l.Gateway)
+	a.whole, a.shadows = l.Subnet, l.Shadows
+	return a
+}
+
+// Elsewhere are the reserved addresses outside of the part that new ones come from.
+func (a *Addresses) Elsewhere() []netip.Addr {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []netip.Addr
+	for addr := range a.byAddr {
+		if !a.prefix.Contains(addr) {
+			list = append(list, addr)
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list
 }
 
 // Allocate gives key's address: the one it has, or a free one. ErrNoAddress when there is none.
@@ -39,9 +64,9 @@ func (a *Addresses) Allocate(key string) (netip.Addr, error) {
 		return has, nil
 	}
 	for range a.last() {
-		candidate := a.at(a.next)
+		n, candidate := a.next, a.at(a.next)
 		a.next = a.next%a.last() + 1
-		if _, taken := a.byAddr[candidate]; !taken {
+		if !a.taken(n, candidate) {
 			a.byAddr[candidate], a.byKey[key] = key, candidate
 			return candidate, nil
 		}
@@ -49,8 +74,26 @@ func (a *Addresses) Allocate(key string) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("allocate address for %s in %s: %w", key, a.prefix, ErrNoAddress)
 }
 
-// Reserve gives key the address it had before a restart. Repeating it is no error. ErrConflict when the address is
-// another's or key has another, ErrInvalid when the network does not have it to give.
+// Has reports whether an address is given or reserved.
+func (a *Addresses) Has(addr netip.Addr) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, has := a.byAddr[addr]
+	return has
+}
+
+// taken reports whether the nth address, or its shadow, is somebody's.
+func (a *Addresses) taken(n uint32, addr netip.Addr) bool {
+	if _, taken := a.byAddr[addr]; taken || !a.shadows.IsValid() {
+		return taken
+	}
+	_, taken := a.byAddr[offset(a.shadows.Addr(), n)]
+	return taken
+}
+
+// Reserve gives key the address it had before a restart. Repeating it is no error. ErrConflict when
+// the address is another's or key has another, ErrInvalid when the network does not have it to
+// give.
 func (a *Addresses) Reserve(key string, addr netip.Addr) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -80,19 +123,15 @@ func (a *Addresses) Release(key string) {
 // last is the offset of the last address before the broadcast address.
 func (a *Addresses) last() uint32 { return uint32(1)<<(32-a.prefix.Bits()) - 2 }
 
-func (a *Addresses) at(offset uint32) netip.Addr {
-	base := a.prefix.Addr().As4()
-	var address [4]byte
-	binary.BigEndian.PutUint32(address[:], binary.BigEndian.Uint32(base[:])+offset)
-	return netip.AddrFrom4(address)
-}
+func (a *Addresses) at(n uint32) netip.Addr { return offset(a.prefix.Addr(), n) }
 
-// gives tells whether addr is one for pods.
+// gives reports whether addr is one that a pod may have.
 func (a *Addresses) gives(addr netip.Addr) bool {
-	if !a.prefix.Contains(addr) {
+	if !a.whole.Contains(addr) {
 		return false
 	}
 	owner, taken := a.byAddr[addr]
 	gateway := taken && owner == ""
-	return !gateway && addr != a.at(0) && addr != a.at(a.last()+1)
+	broadcast := offset(a.whole.Addr(), uint32(1)<<(32-a.whole.Bits())-1)
+	return !gateway && addr != a.whole.Addr() && addr != broadcast
 }

@@ -1,9 +1,11 @@
 package docker
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -128,5 +130,40 @@ func BenchmarkAllocate(b *testing.B) {
 			b.Fatal(err)
 		}
 		a.Release("pod")
+	}
+}
+
+// Pods of a network that was not divided yet keep their addresses; new ones get none whose shadow
+// is such a pod's.
+func TestPodAddresses(t *testing.T) {
+	l, err := Divide(netip.MustParsePrefix("10.0.0.0/26"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := PodAddresses(l)
+	old := netip.MustParseAddr("10.0.0.35") // the shadow of 10.0.0.3
+	if err := a.Reserve("old", old); err != nil {
+		t.Fatal(err)
+	}
+	var given []string
+	for i := range 20 {
+		addr, err := a.Allocate(fmt.Sprint(i))
+		if errors.Is(err, ErrNoAddress) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		given = append(given, addr.String())
+	}
+	if got := strings.Join(given, " "); got != "10.0.0.2 10.0.0.4 10.0.0.5 10.0.0.6 10.0.0.7 10.0.0.8 10.0.0.9 10.0.0.10 10.0.0.11 10.0.0.12 10.0.0.13 10.0.0.14" {
+		t.Errorf("given %s", got)
+	}
+	if got := fmt.Sprint(a.Elsewhere()); got != "[10.0.0.35]" {
+		t.Errorf("elsewhere %s", got)
+	}
+	a.Release("old")
+	if addr, err := a.Allocate("last"); err != nil || addr.String() != "10.0.0.3" || len(a.Elsewhere()) > 0 {
+		t.Errorf("%s, %v", addr, err)
 	}
 }

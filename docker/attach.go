@@ -8,9 +8,10 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// Attach connects the streams with a container's main process until that ends, or ctx does (then its error is
-// returned). What the process wrote earlier is not repeated. Whether there is a terminal is the container's matter,
-// whatever Streams.TTY says. Errors: ErrNotRunning, ErrNotFound. As with Exec, the caller closes In.
+// Attach connects the streams with a container's main process until that ends, or ctx does (then
+// its error is returned). What the process wrote earlier is not repeated. Whether there is a
+// terminal is the container's matter, whatever Streams.TTY says. Errors: ErrNotRunning,
+// ErrNotFound. As with Exec, the caller closes In.
 func (e *Engine) Attach(ctx context.Context, id string, streams Streams) error {
 	found, err := e.inspect(ctx, id)
 	if err != nil {

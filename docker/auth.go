@@ -24,9 +24,9 @@ type storedAuth struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-// registryAuth is the header with the credentials for ref's registry, the given ones before the stored; empty where there
-// are none. A given document that can't be read, or whose entry can't, counts for none, as with kubelet: another may fit,
-// and the registry says so where none does.
+// registryAuth is the header with the credentials for ref's registry, the given ones before the
+// stored; empty where there are none. A given document that can't be read, or whose entry can't,
+// counts for none, as with kubelet: another may fit, and the registry says so where none does.
 func (e *Engine) registryAuth(ctx context.Context, ref string, given [][]byte) (string, error) {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
@@ -65,7 +65,8 @@ func encodeAuth(auth *registry.AuthConfig, err error) (string, error) {
 	return registry.EncodeAuthConfig(*auth)
 }
 
-// credentials looks where docker login put them: the registry's helper, else the common one, else the file.
+// credentials looks where docker login put them: the registry's helper, else the common one, else
+// the file.
 func (c *cliConfig) credentials(ctx context.Context, server string) (*registry.AuthConfig, error) {
 	helper := c.CredentialHelpers[server]
 	if helper == "" {
@@ -116,8 +117,8 @@ func (s storedAuth) decode(server string) (*registry.AuthConfig, error) {
 	}, nil
 }
 
-// askHelper speaks the CLI's protocol with docker-credential-<helper>: the server on standard input, JSON on standard
-// output, and a fixed text where it knows nothing.
+// askHelper speaks the CLI's protocol with docker-credential-<helper>: the server on standard
+// input, JSON on standard output, and a fixed text where it knows nothing.
 func askHelper(ctx context.Context, helper, server string) (*registry.AuthConfig, error) {
 	command := exec.CommandContext(ctx, "docker-credential-"+helper, "get")
 	command.Stdin = strings.NewReader(server)

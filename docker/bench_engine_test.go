@@ -148,7 +148,8 @@ func BenchmarkReplace(b *testing.B) {
 	}
 }
 
-// BenchmarkFifty creates and starts 50 containers, all asked for at once, for several bounds of concurrent starts.
+// BenchmarkFifty creates and starts 50 containers, all asked for at once, for several bounds of
+// concurrent starts.
 func BenchmarkFifty(b *testing.B) {
 	for _, starts := range []int{1, 2, 4, 6, 8, 50} {
 		b.Run(fmt.Sprintf("starts=%d", starts), func(b *testing.B) {

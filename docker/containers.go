@@ -13,9 +13,10 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// List gives this instance's containers in every state. It is cheap (one call, some 70 µs a container) and leaves Pid,
-// OOMKilled, Error, StartedAt and FinishedAt empty: Inspect tells those. ExitCode is right where State is Exited.
-// A container whose first start failed is still Created, here as on the engine.
+// List gives this instance's containers in every state, but not its router and publishers. It is cheap
+// (one call, some 70 µs a container) and leaves Pid, OOMKilled, Error, StartedAt and FinishedAt empty:
+// Inspect tells those. ExitCode is right where State is Exited. A container whose first start failed is
+// still Created, here as on the engine.
 func (e *Engine) List(ctx context.Context) ([]Container, error) {
 	var found []container.Summary
 	err := e.call(ctx, "list", "", func(ctx context.Context, c *client.Client) (err error) {
@@ -27,13 +28,18 @@ func (e *Engine) List(ctx context.Context) ([]Container, error) {
 	}
 	list := make([]Container, 0, len(found))
 	for i := range found {
-		list = append(list, e.fromSummary(&found[i]))
+		_, router := found[i].Labels[routerLabel]
+		_, publisher := found[i].Labels[publisherLabel]
+		if !router && !publisher {
+			list = append(list, e.fromSummary(&found[i]))
+		}
 	}
 	return list, nil
 }
 
-// Inspect tells all about one container, found by ID or name. ErrNotFound where there is none. While the engine puts a
-// dead container's network away Inspect waits for it: after Inspect has shown Exited the address is free.
+// Inspect tells all about one container, found by ID or name. ErrNotFound where there is none.
+// While the engine puts a dead container's network away Inspect waits for it: after Inspect has
+// shown Exited the address is free.
 func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 	found, err := e.inspect(ctx, id)
 	if err != nil {
@@ -83,7 +89,8 @@ func (e *Engine) fromInspect(i *container.InspectResponse) Container {
 	return c
 }
 
-// address is the container's on the instance's network: the one it asked for, which it keeps when it is dead.
+// address is the container's on the instance's network: the one it asked for, which it keeps when
+// it is dead.
 func (e *Engine) address(networks map[string]*network.EndpointSettings) netip.Addr {
 	settings := networks[e.networkName()]
 	if settings == nil {
@@ -111,8 +118,8 @@ func stateOf(s container.ContainerState) State {
 	}
 }
 
-// exited matches the engine's Status of a container that has run, "Exited (137) 2 seconds ago". The number comes from
-// the same state as inspect's; a dead container's Status has none.
+// exited matches the engine's Status of a container that has run, "Exited (137) 2 seconds ago". The
+// number comes from the same state as inspect's; a dead container's Status has none.
 var exited = regexp.MustCompile(`^Exited \((\d+)\)`)
 
 func exitCode(status string) int {

@@ -16,23 +16,25 @@ import (
 )
 
 // Logs of a container are kept by the engine as kubelet keeps them: ten MiB in each of five files
-// (containerLogMaxSize and containerLogMaxFiles of KubeletConfiguration). The json-file driver is named so that logs
-// can be read whatever the engine's default is.
+// (containerLogMaxSize and containerLogMaxFiles of KubeletConfiguration). The json-file driver is
+// named so that logs can be read whatever the engine's default is.
 var logConfig = container.LogConfig{
 	Type:   "json-file",
 	Config: map[string]string{"max-size": "10m", "max-file": "5"},
 }
 
-// Create makes a container and gives its ID. When a container of that name is there already, of this instance and with
-// all of spec's labels, that one's ID is returned: a create whose answer was lost in a crash is found, not repeated.
-// Errors: ErrImageNotFound, ErrConflict (the name belongs to something else, or to a container that is going away),
-// ErrInvalid, ErrNotFound (the container whose namespace to join).
+// Create makes a container and gives its ID. When a container of that name is there already, of
+// this instance and with all of spec's labels, that one's ID is returned: a create whose answer was
+// lost in a crash is found, not repeated. Errors: ErrImageNotFound, ErrConflict (the name belongs
+// to something else, or to a container that is going away), ErrInvalid, ErrNotFound (the container
+// whose namespace to join). When ctx ends while the engine creates the container, Create returns once
+// the engine has answered.
 func (e *Engine) Create(ctx context.Context, spec ContainerSpec) (string, error) {
 	if err := spec.check(); err != nil {
 		return "", &Error{Op: "create", Name: spec.Name, Kind: ErrInvalid, Err: err}
 	}
 	var made container.CreateResponse
-	err := e.call(ctx, "create", spec.Name, func(ctx context.Context, c *client.Client) (err error) {
+	err := e.change(ctx, "create", spec.Name, func(ctx context.Context, c *client.Client) (err error) {
 		made, err = c.ContainerCreate(ctx, e.config(&spec), hostConfig(&spec, e.networkName()),
 			e.endpoint(&spec), nil, spec.Name)
 		return err
@@ -57,7 +59,8 @@ func (e *Engine) adopt(ctx context.Context, spec *ContainerSpec, refused error) 
 	if err != nil {
 		return "", err
 	}
-	// The engine adds the image's labels to the container's, so there may be more than were asked for.
+	// The engine adds the image's labels to the container's, so there may be more than were asked
+	// for.
 	for name, value := range e.labels(spec.Labels) {
 		if have, ok := found.Labels[name]; !ok || have != value {
 			return "", fmt.Errorf("%w (container %.12s has label %s=%q, want %q)", refused, found.ID, name, have, value)
@@ -104,7 +107,8 @@ func (e *Engine) config(s *ContainerSpec) *container.Config {
 		WorkingDir: s.WorkingDir, User: s.User, Labels: e.labels(s.Labels), StopSignal: s.StopSignal,
 		Tty: s.TTY, OpenStdin: s.Stdin, StdinOnce: s.StdinOnce,
 		AttachStdin: s.Stdin, AttachStdout: true, AttachStderr: true,
-		// Whoever runs the containers asks after their health; the image's own check would cost a second exec.
+		// Whoever runs the containers asks after their health; the image's own check would cost a
+		// second exec.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
 	if s.Network.Join == "" { // else they are the other container's, and the engine refuses any
@@ -162,8 +166,8 @@ func networkMode(n *Network, name string) container.NetworkMode {
 	return container.NetworkMode(name)
 }
 
-// ipcMode makes every namespace shareable: which container of a pod others will join is not known when it is made,
-// and it costs nothing measurable.
+// ipcMode makes every namespace shareable: which container of a pod others will join is not known
+// when it is made, and it costs nothing measurable.
 func ipcMode(s *ContainerSpec) container.IpcMode {
 	switch {
 	case s.HostIPC:
@@ -184,7 +188,8 @@ func pidMode(s *ContainerSpec) container.PidMode {
 	return ""
 }
 
-// ports gives what the engine wants twice: the ports exposed, and where on the machine each is published.
+// ports gives what the engine wants twice: the ports exposed, and where on the machine each is
+// published.
 func ports(published []Port) (nat.PortSet, nat.PortMap) {
 	if len(published) == 0 {
 		return nil, nil
@@ -221,7 +226,7 @@ func mounts(list []Mount) []mount.Mount {
 				one.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(m.Propagation)}
 			}
 		case mount.TypeVolume:
-			one.VolumeOptions = &mount.VolumeOptions{NoCopy: true} // a volume hides the image's files, it does not take them
+			one.VolumeOptions = &mount.VolumeOptions{NoCopy: !m.Fill} // else a volume hides the image's files, it does not take them
 		case mount.TypeTmpfs:
 			one.TmpfsOptions = &mount.TmpfsOptions{SizeBytes: m.SizeBytes}
 		}

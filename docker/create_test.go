@@ -72,6 +72,7 @@ func TestCreateAsAsked(t *testing.T) {
 		Mounts: []Mount{
 			{Type: "bind", Source: "/a", Target: "/b", ReadOnly: true, Propagation: "rslave"},
 			{Type: "volume", Source: "v", Target: "/c"},
+			{Type: "volume", Source: "w", Target: "/e", Fill: true},
 			{Type: "tmpfs", Target: "/d", SizeBytes: 4096},
 		},
 		Security:     Security{Privileged: true, CapAdd: []string{"NET_ADMIN"}, CapDrop: []string{"ALL"}, NoNewPrivileges: true, Seccomp: "unconfined", AppArmor: "own"},
@@ -102,7 +103,7 @@ func TestCreateAsAsked(t *testing.T) {
 		"Host.MemoryReservation": "33554432",
 		"Host.OomScoreAdj":       "900",
 		"Host.PidsLimit":         "100",
-		"Host.Mounts":            `[{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true,"BindOptions":{"Propagation":"rslave"}},{"Type":"volume","Source":"v","Target":"/c","VolumeOptions":{"NoCopy":true}},{"Type":"tmpfs","Target":"/d","TmpfsOptions":{"SizeBytes":4096}}]`,
+		"Host.Mounts":            `[{"Type":"bind","Source":"/a","Target":"/b","ReadOnly":true,"BindOptions":{"Propagation":"rslave"}},{"Type":"volume","Source":"v","Target":"/c","VolumeOptions":{"NoCopy":true}},{"Type":"volume","Source":"w","Target":"/e","VolumeOptions":{}},{"Type":"tmpfs","Target":"/d","TmpfsOptions":{"SizeBytes":4096}}]`,
 		"Host.SecurityOpt":       `["no-new-privileges","seccomp=unconfined","apparmor=own"]`,
 		"Host.Privileged":        "true",
 		"Host.CapAdd":            `["CAP_NET_ADMIN"]`,

@@ -27,11 +27,15 @@ func configDir(getenv func(string) string) string {
 	if dir := getenv("DOCKER_CONFIG"); dir != "" {
 		return dir
 	}
-	return filepath.Join(getenv("HOME"), ".docker")
+	return filepath.Join(homeDir(getenv), ".docker")
 }
 
-// findEndpoint looks where the docker CLI looks, in its order: host, DOCKER_HOST, DOCKER_CONTEXT, the current context,
-// the default socket.
+func homeDir(getenv func(string) string) string {
+	return cmp.Or(getenv("HOME"), getenv("USERPROFILE")) // the latter is Windows'
+}
+
+// findEndpoint looks where the docker CLI looks, in its order: host, DOCKER_HOST, DOCKER_CONTEXT,
+// the current context, the default socket. Where there is no such socket, it is that of the user's own engine.
 func findEndpoint(host, dir string, getenv func(string) string) (endpoint, error) {
 	if host = cmp.Or(host, getenv(client.EnvOverrideHost)); host != "" {
 		return checkEndpoint(endpoint{Host: host, TLS: tlsFromEnv(dir, getenv)})
@@ -45,7 +49,7 @@ func findEndpoint(host, dir string, getenv func(string) string) (endpoint, error
 		name = config.CurrentContext
 	}
 	if name == "" || name == "default" {
-		return checkEndpoint(endpoint{Host: client.DefaultDockerHost, TLS: tlsFromEnv(dir, getenv)})
+		return checkEndpoint(endpoint{Host: usualHost(client.DefaultDockerHost, getenv), TLS: tlsFromEnv(dir, getenv)})
 	}
 	at, err := readContext(dir, name)
 	if err != nil {
@@ -54,14 +58,36 @@ func findEndpoint(host, dir string, getenv func(string) string) (endpoint, error
 	return checkEndpoint(at)
 }
 
+// usualHost is the system's engine or, where its socket is missing, one of the user's own that has a socket: a
+// rootless one (https://docs.docker.com/engine/security/rootless) or Docker Desktop's.
+func usualHost(system string, getenv func(string) string) string {
+	isSocket := func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && info.Mode()&fs.ModeSocket != 0
+	}
+	path, local := strings.CutPrefix(system, "unix://")
+	if !local || isSocket(path) {
+		return system
+	}
+	for _, own := range []string{
+		filepath.Join(getenv("XDG_RUNTIME_DIR"), "docker.sock"),
+		filepath.Join(homeDir(getenv), ".docker", "run", "docker.sock"), filepath.Join(homeDir(getenv), ".docker", "desktop", "docker.sock"),
+	} {
+		if filepath.IsAbs(own) && isSocket(own) {
+			return "unix://" + own
+		}
+	}
+	return system
+}
+
 func checkEndpoint(at endpoint) (endpoint, error) {
 	scheme, _, _ := strings.Cut(at.Host, "://")
 	switch scheme {
 	case "unix", "npipe", "tcp":
 		return at, nil
 	case "ssh":
-		return endpoint{}, fmt.Errorf("host %s: %w: pods are reached by their address, so the engine must run on this "+
-			"machine: set DOCKER_HOST or choose another docker context", at.Host, ErrInvalid)
+		return endpoint{}, fmt.Errorf("host %s: %w: pods' volumes are files of this machine, so the engine must run "+
+			"on it: set DOCKER_HOST or choose another docker context", at.Host, ErrInvalid)
 	}
 	return endpoint{}, fmt.Errorf("host %q: %w: want unix:///path or tcp://host:port", at.Host, ErrInvalid)
 }
@@ -90,8 +116,8 @@ func tlsFiles(dir string, insecure bool) *tlsconfig.Options {
 	}
 }
 
-// readContext reads a context of the docker CLI: contexts/meta/<sha256 of its name>/meta.json, its certificates in
-// contexts/tls/<sha256>/docker.
+// readContext reads a context of the docker CLI: contexts/meta/<sha256 of its name>/meta.json, its
+// certificates in contexts/tls/<sha256>/docker.
 func readContext(dir, name string) (endpoint, error) {
 	sum := sha256.Sum256([]byte(name))
 	id := hex.EncodeToString(sum[:])

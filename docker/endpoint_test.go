@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -106,5 +107,43 @@ func TestConfigDir(t *testing.T) {
 		if got := configDir(func(name string) string { return env[name] }); got != want {
 			t.Errorf("directory %q, want %q", got, want)
 		}
+	}
+}
+
+// The system's socket is taken while it is there, then the user's own ones in their order.
+func TestUsualHost(t *testing.T) {
+	dir := t.TempDir()
+	listen := func(parts ...string) string {
+		t.Helper()
+		path := filepath.Join(append([]string{dir}, parts...)...)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return "unix://" + path
+	}
+	env := map[string]string{"HOME": filepath.Join(dir, "home"), "XDG_RUNTIME_DIR": filepath.Join(dir, "run")}
+	system := "unix://" + filepath.Join(dir, "system.sock")
+	expect := func(want string) {
+		t.Helper()
+		if got := usualHost(system, func(name string) string { return env[name] }); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	expect(system) // for the error that names it
+	desktop := listen("home", ".docker", "desktop", "docker.sock")
+	expect(desktop)
+	rootless := listen("run", "docker.sock")
+	expect(rootless)
+	delete(env, "XDG_RUNTIME_DIR")
+	expect(desktop)
+	listen("system.sock")
+	expect(system)
+	if got := usualHost("npipe:////./pipe/docker_engine", func(string) string { return "" }); got != "npipe:////./pipe/docker_engine" {
+		t.Errorf("on Windows: %s", got)
 	}
 }

@@ -1,7 +1,8 @@
 // Package docker runs one instance's containers on a Docker Engine. It knows nothing of Kubernetes.
 //
-// Everything an [Engine] makes carries the label skiff/instance, and an Engine sees and removes only what carries
-// its own: several daemons share a machine's engine without touching each other's containers.
+// Everything an [Engine] makes carries the label skiff/instance, and an Engine sees and removes
+// only what carries its own: several daemons share a machine's engine without touching each other's
+// containers.
 package docker
 
 import (
@@ -35,21 +36,23 @@ const MinAPIVersion = "1.41"
 
 // Options for Connect. Only Instance is required.
 type Options struct {
-	// Instance names the owner of what is made: letters, digits, "_", "." and "-", at most 48 of them.
+	// Instance names the owner of what is made: letters, digits, "_", "." and "-", at most 48 of
+	// them.
 	Instance string
-	// Host is the engine's address (unix:///…, tcp://…). Empty means, in this order, as the docker CLI has it:
-	// DOCKER_HOST, the context named by DOCKER_CONTEXT, the current context of ~/.docker/config.json,
-	// the default socket.
+	// Host is the engine's address (unix:///…, tcp://…). Empty means, in this order, as the docker
+	// CLI has it: DOCKER_HOST, the context named by DOCKER_CONTEXT, the current context of
+	// ~/.docker/config.json, the default socket.
 	Host string
-	// ConfigDir is the docker CLI's configuration directory; empty means DOCKER_CONFIG or ~/.docker.
+	// ConfigDir is the docker CLI's configuration directory; empty means DOCKER_CONFIG or
+	// ~/.docker.
 	ConfigDir string
 	// Starts bounds how many containers start at once; 0 means three a CPU, but from 4 to 16.
 	Starts int
-	// Subnet is the IPv4 prefix of the instance's network, a /29 or larger; the zero value lets EnsureNetwork choose
-	// a free one.
+	// Subnet is the IPv4 prefix of the instance's network, a /26 or larger; the zero value lets
+	// EnsureNetwork choose a free one.
 	Subnet netip.Prefix
-	// Timeout bounds each call that is not a stream, a pull or a stop; 0 means two minutes. An engine that hangs
-	// is ErrTimeout after it, and for Ping ErrUnavailable.
+	// Timeout bounds each call that is not a stream, a pull or a stop; 0 means two minutes. An
+	// engine that hangs is ErrTimeout after it, and for Ping ErrUnavailable.
 	Timeout time.Duration
 	// Logger defaults to slog.Default, Clock to the real one; Metrics may be nil.
 	Logger  *slog.Logger
@@ -59,8 +62,9 @@ type Options struct {
 	Getenv func(string) string
 }
 
-// Engine runs the containers of one instance. It is safe for concurrent use and outlives the engine it talks to: while
-// that is away, calls fail with ErrUnavailable, and work again once it is back, even if it came back in another version.
+// Engine runs the containers of one instance. It is safe for concurrent use and outlives the engine
+// it talks to: while that is away, calls fail with ErrUnavailable, and work again once it is back,
+// even if it came back in another version.
 type Engine struct {
 	instance  string
 	at        endpoint
@@ -77,21 +81,25 @@ type Engine struct {
 	// conn is nil until a ping has told the API version to speak, and again after a failure.
 	conn   atomic.Pointer[client.Client]
 	starts *semaphore.Weighted
+	ends   *semaphore.Weighted
 	// warned holds the engine's warnings that have been logged.
 	warned sync.Map
 }
 
 var instanceName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,47}$`)
 
-// Connect finds the engine and tries it once. An engine that does not answer is no error here (it is logged, and Ping
-// tells): it may be started later, and the Engine works then. What can never work is an error: a bad instance name
-// or host, a context that does not exist, certificates that cannot be read.
+// Connect finds the engine and tries it once. An engine that does not answer is no error here (it
+// is logged, and Ping tells): it may be started later, and the Engine works then. What can never
+// work is an error: a bad instance name or host, a context that does not exist, certificates that
+// cannot be read.
 func Connect(ctx context.Context, o Options) (*Engine, error) {
 	if !instanceName.MatchString(o.Instance) {
 		return nil, fmt.Errorf("connect to docker: instance %q: %w: want 1 to 48 letters, digits, _ . -", o.Instance, ErrInvalid)
 	}
-	if o.Subnet.IsValid() && (!o.Subnet.Addr().Is4() || o.Subnet.Bits() > 29) {
-		return nil, fmt.Errorf("connect to docker: subnet %s: %w: want an IPv4 prefix of 29 bits or fewer", o.Subnet, ErrInvalid)
+	if o.Subnet.IsValid() {
+		if _, err := Divide(o.Subnet); err != nil {
+			return nil, fmt.Errorf("connect to docker: %w", err)
+		}
 	}
 	o = o.withDefaults()
 	at, err := findEndpoint(o.Host, o.ConfigDir, o.Getenv)
@@ -105,7 +113,7 @@ func Connect(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{
 		instance: o.Instance, at: at, configDir: o.ConfigDir, subnet: o.Subnet, timeout: o.Timeout,
 		log: o.Logger, clock: o.Clock, metrics: m, getenv: o.Getenv, routes: localRoutes,
-		starts: semaphore.NewWeighted(int64(o.Starts)),
+		starts: semaphore.NewWeighted(int64(o.Starts)), ends: semaphore.NewWeighted(1),
 	}
 	if _, err := e.newClient(); err != nil {
 		return nil, fmt.Errorf("connect to docker at %s: %w", at.Host, err)
@@ -148,8 +156,8 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// Ping asks whether the engine is there and fit: ErrUnavailable, ErrPermission or ErrUnsupported when not, each with
-// a message that says what to do.
+// Ping asks whether the engine is there and fit: ErrUnavailable, ErrPermission or ErrUnsupported
+// when not, each with a message that says what to do.
 func (e *Engine) Ping(ctx context.Context) error {
 	err := e.call(ctx, "ping", "", func(ctx context.Context, c *client.Client) error {
 		_, err := c.Ping(ctx)
@@ -161,19 +169,35 @@ func (e *Engine) Ping(ctx context.Context) error {
 	return err
 }
 
-// call runs one bounded operation: it finds the connection, measures, and makes an Error of what went wrong. One that takes
-// too long is ErrTimeout, not ErrUnavailable: a single slow removal does not mean that the engine is gone.
+// call runs one bounded operation: it finds the connection, measures, and makes an Error of what
+// went wrong. One that takes too long is ErrTimeout, not ErrUnavailable: a single slow removal does
+// not mean that the engine is gone.
 func (e *Engine) call(ctx context.Context, op, name string, do func(context.Context, *client.Client) error) error {
 	bounded, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	return e.stream(bounded, op, name, func(bounded context.Context, c *client.Client) error {
 		err := do(bounded, c)
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			return &Error{Op: op, Name: name, Kind: ErrTimeout,
-				Err: fmt.Errorf("the Docker Engine at %s has not answered within %s", e.at.Host, e.timeout)}
+			return e.hung(op, name)
 		}
 		return err
 	})
+}
+
+// hung is the error of a call that the engine does not answer.
+func (e *Engine) hung(op, name string) error {
+	return &Error{Op: op, Name: name, Kind: ErrTimeout,
+		Err: fmt.Errorf("the Docker Engine at %s has not answered within %s", e.at.Host, e.timeout)}
+}
+
+// change is call for creating and starting containers. The engine goes on with such a request when its
+// client hangs up, and what comes of it would not be known. So it is not begun once ctx has ended, but
+// waited for once it has been begun.
+func (e *Engine) change(ctx context.Context, op, name string, do func(context.Context, *client.Client) error) error {
+	if err := ctx.Err(); err != nil {
+		return &Error{Op: op, Name: name, Err: err}
+	}
+	return e.call(context.WithoutCancel(ctx), op, name, do)
 }
 
 // stream is call for what lasts as long as the caller wants.
@@ -191,7 +215,8 @@ func (e *Engine) stream(ctx context.Context, op, name string, do func(context.Co
 	return err
 }
 
-// client is the connection in use, made anew where there is none. Callers that find none at the same moment each try.
+// client is the connection in use, made anew where there is none. Callers that find none at the
+// same moment each try.
 func (e *Engine) client(ctx context.Context) (*client.Client, error) {
 	if c := e.conn.Load(); c != nil {
 		return c, nil
@@ -237,7 +262,8 @@ func supported(api, os string) error {
 
 func (e *Engine) newClient() (*client.Client, error) {
 	transport := &http.Transport{
-		// A start, a wait, logs and probes go on side by side: the default of two kept connections would dial for each.
+		// A start, a wait, logs and probes go on side by side: the default of two kept connections
+		// would dial for each.
 		MaxIdleConns: 32, MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second,
 	}
 	if e.at.TLS != nil {

@@ -16,9 +16,11 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// The kinds of failure a caller can act on; test with errors.Is. Whatever fits none of them is an [Error] without a Kind.
+// The kinds of failure a caller can act on; test with errors.Is. Whatever fits none of them is an
+// [Error] without a Kind.
 var (
-	// ErrUnavailable: the engine is not running, has gone, or does not answer. Nothing is known of what the call did.
+	// ErrUnavailable: the engine is not running, has gone, or does not answer. Nothing is known of
+	// what the call did.
 	ErrUnavailable = errors.New("docker engine unavailable")
 	// ErrPermission: this user may not use the engine's socket.
 	ErrPermission = errors.New("docker engine not permitted")
@@ -28,25 +30,33 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrImageNotFound: the image is not present on the engine.
 	ErrImageNotFound = errors.New("image not found")
-	// ErrConflict: the name is taken by something that is not ours, or the object is in a state that forbids the call.
+	// ErrConflict: the name is taken by something that is not ours, or the object is in a state
+	// that forbids the call.
 	ErrConflict = errors.New("conflict")
-	// ErrEndpointsLost: the engine counts endpoints in a network that no container is in, and does not let it go. Engine 20.10
-	// gets there now and then when many containers go at once; it counts anew when it is restarted.
+	// ErrEndpointsLost: the engine counts endpoints in a network that no container is in, and does
+	// not let it go. Engine 20.10 gets there now and then when many containers go at once; it
+	// counts anew when it is restarted.
 	ErrEndpointsLost = errors.New("network's endpoints lost")
-	// ErrInvalid: the engine will never accept this; trying again is useless until the request changes.
+	// ErrInvalid: the engine will never accept this; trying again is useless until the request
+	// changes.
 	ErrInvalid = errors.New("invalid")
 	// ErrNotRunning: the container must run for this call and does not.
 	ErrNotRunning = errors.New("container not running")
-	// ErrAddressInUse: the container's address still belongs to another one, after Start has waited a little for it.
-	// It gets free as soon as the engine has put a dead container's network away, not only when that is removed:
-	// try again soon.
+	// ErrInMemory: the files are in memory, where the engine cannot copy them from or to.
+	ErrInMemory = errors.New("in memory")
+	// ErrAddressInUse: the container's address still belongs to another one, after Start has waited
+	// a little for it. It gets free as soon as the engine has put a dead container's network away,
+	// not only when that is removed: try again soon.
 	ErrAddressInUse = errors.New("address in use")
 	// ErrPortInUse: a port of the machine that the container publishes is taken.
 	ErrPortInUse = errors.New("host port in use")
-	// ErrNoNetwork: the instance's network has been removed; EnsureNetwork makes it again, with the same prefix.
+	// ErrNoNetwork: the instance's network has been removed; EnsureNetwork makes it again, with the
+	// same prefix.
 	ErrNoNetwork = errors.New("no network")
 	// ErrPull: the registry did not give the image; the message is the registry's.
 	ErrPull = errors.New("pull failed")
+	// ErrBuild: the engine's builder failed; the message is its own.
+	ErrBuild = errors.New("build failed")
 	// ErrTimeout: the bound of the call, the caller's or Options.Timeout, has passed.
 	ErrTimeout = errors.New("timed out")
 	// ErrNoSubnet: no private range is left for the instance's network.
@@ -55,8 +65,8 @@ var (
 	ErrNoAddress = errors.New("no free address")
 )
 
-// Error is a failed operation on the engine: what was being done, to which object, and what the engine said.
-// errors.Is finds its Kind as well as its cause.
+// Error is a failed operation on the engine: what was being done, to which object, and what the
+// engine said. errors.Is finds its Kind as well as its cause.
 type Error struct {
 	// Op is the operation ("create", "start", …), Name the container, image or network it was for.
 	Op, Name string
@@ -132,7 +142,8 @@ func (a advice) Error() string { return a.text }
 
 func (a advice) Unwrap() error { return a.error }
 
-// because names the system's own error: the client's text about it repeats ours, and often it throws the cause away.
+// because names the system's own error: the client's text about it repeats ours, and often it
+// throws the cause away.
 func because(err error) string {
 	var call syscall.Errno
 	var request *url.Error
@@ -158,7 +169,7 @@ func kindOf(err error) error {
 	return kindOfAnswer(err)
 }
 
-// unreachable tells whether the connection failed, rather than the engine having refused.
+// unreachable reports whether the connection failed, rather than the engine having refused.
 func unreachable(err error) bool {
 	var network net.Error
 	return client.IsErrConnectionFailed(err) || errors.As(err, &network) ||
@@ -166,7 +177,8 @@ func unreachable(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// The engine tells these apart by text alone. IPAM's message begins with a capital, the system's for ports does not.
+// The engine tells these apart by text alone. IPAM's message begins with a capital, the system's
+// for ports does not.
 var byText = []struct {
 	text string
 	kind error

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/docker/docker/api/types/events"
@@ -22,9 +23,10 @@ const (
 	maxReconnect = 5 * time.Second
 )
 
-// Events tells of what happens to this instance's containers until ctx ends; then it closes the channel. An
-// ActionResync comes first, and again each time the stream has been opened anew or a slow receiver fell too far behind:
-// events may be missing before it, so list again. What happens after it is not missed. The same event may come twice.
+// Events tells of what happens to this instance's containers until ctx ends; then it closes the
+// channel. An ActionResync comes first, and again each time the stream has been opened anew or a
+// slow receiver fell too far behind: events may be missing before it, so list again. What happens
+// after it is not missed. The same event may come twice.
 func (e *Engine) Events(ctx context.Context) <-chan Event {
 	in, out := make(chan Event), make(chan Event)
 	go func() {
@@ -38,8 +40,8 @@ func (e *Engine) Events(ctx context.Context) <-chan Event {
 	return out
 }
 
-// relay takes events off the stream at once, whatever the receiver does: an engine drops events for a reader that
-// lags by more than a thousand, and does not say so.
+// relay takes events off the stream at once, whatever the receiver does: an engine drops events for
+// a reader that lags by more than a thousand, and does not say so.
 func relay(ctx context.Context, in <-chan Event, out chan<- Event) {
 	var pending []Event
 	for {
@@ -88,10 +90,11 @@ func (e *Engine) follow(ctx context.Context, in chan<- Event) {
 	}
 }
 
-// readEvents reads one stream to its end and tells whether there was one.
+// readEvents reads one stream to its end and reports whether there was one.
 func (e *Engine) readEvents(ctx context.Context, in chan<- Event) (opened bool, err error) {
 	err = e.stream(ctx, "events", "", func(ctx context.Context, c *client.Client) error {
-		// The engine answers before it subscribes; asking for what happened since now closes that gap.
+		// The engine answers before it subscribes; asking for what happened since now closes that
+		// gap.
 		now := e.clock.Now()
 		query, err := e.eventQuery(now)
 		if err != nil {
@@ -120,7 +123,7 @@ func (e *Engine) eventQuery(since time.Time) (url.Values, error) {
 	chosen := e.own()
 	chosen.Add("type", string(events.ContainerEventType))
 	// Only these: each exec of a probe would send three more.
-	for _, action := range []Action{ActionStart, ActionDie, ActionOOM, ActionDestroy} {
+	for _, action := range []Action{ActionStart, ActionDie, ActionOOM, ActionKill, ActionDestroy} {
 		chosen.Add("event", string(action))
 	}
 	encoded, err := filters.ToJSON(chosen)
@@ -130,15 +133,20 @@ func (e *Engine) eventQuery(since time.Time) (url.Values, error) {
 	return url.Values{"since": {timestamp(since)}, "filters": {encoded}}, nil
 }
 
-// fromMessage reads an event. The engine puts facts of its own among the labels, and over labels of the same name: so
-// labels named image, name, exitCode or execDuration are not seen here.
+// fromMessage reads an event. The engine puts facts of its own among the labels, and over labels of
+// the same name: so labels named image, name, exitCode, execDuration or signal
+// are not seen here.
 func fromMessage(m events.Message) Event {
 	labels := maps.Clone(m.Actor.Attributes)
 	event := Event{Action: Action(m.Action), ID: m.Actor.ID, At: time.Unix(0, m.TimeNano)}
 	if event.Action == ActionDie {
 		event.ExitCode, _ = strconv.Atoi(labels["exitCode"]) // the engine always writes it
 	}
-	for _, own := range []string{"image", "name", "exitCode", "execDuration"} {
+	if event.Action == ActionKill {
+		number, _ := strconv.Atoi(labels["signal"])
+		event.Signal = syscall.Signal(number)
+	}
+	for _, own := range []string{"image", "name", "exitCode", "execDuration", "signal"} {
 		delete(labels, own)
 	}
 	event.Labels = labels

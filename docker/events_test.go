@@ -7,12 +7,13 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// eventStreams is the fake engine's side of /events: each connection comes out of opened, and what is sent to it goes
-// down the wire until it is closed.
+// eventStreams is the fake engine's side of /events: each connection comes out of opened, and what
+// is sent to it goes down the wire until it is closed.
 type eventStreams struct {
 	opened  chan chan string
 	queries chan url.Values
@@ -75,7 +76,7 @@ func TestEvents(t *testing.T) {
 	check(t, json.Unmarshal([]byte(query.Get("filters")), &filter))
 	want := map[string]map[string]bool{
 		"label": {"skiff/instance=i": true}, "type": {"container": true},
-		"event": {"start": true, "die": true, "oom": true, "destroy": true},
+		"event": {"start": true, "die": true, "oom": true, "kill": true, "destroy": true},
 	}
 	if !reflect.DeepEqual(filter, want) {
 		t.Errorf("filter %v, want %v", filter, want)
@@ -85,6 +86,12 @@ func TestEvents(t *testing.T) {
 	lines <- `{"Type":"container","Action":"die","Actor":{"ID":"c1","Attributes":{"image":"kubia","name":"web","exitCode":"137","execDuration":"3","app":"kubia"}},"timeNano":1746100801000000002}` + "\n"
 	if event, want := next(t, events), (Event{
 		Action: ActionDie, ID: "c1", ExitCode: 137, Labels: map[string]string{"app": "kubia"}, At: time.Unix(1746100801, 2),
+	}); !reflect.DeepEqual(event, want) {
+		t.Errorf("event %+v, want %+v", event, want)
+	}
+	lines <- `{"Type":"container","Action":"kill","Actor":{"ID":"c1","Attributes":{"image":"kubia","name":"web","signal":"15","app":"kubia"}},"timeNano":1746100801000000003}` + "\n"
+	if event, want := next(t, events), (Event{
+		Action: ActionKill, ID: "c1", Signal: syscall.SIGTERM, Labels: map[string]string{"app": "kubia"}, At: time.Unix(1746100801, 3),
 	}); !reflect.DeepEqual(event, want) {
 		t.Errorf("event %+v, want %+v", event, want)
 	}

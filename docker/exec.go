@@ -11,14 +11,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// detachKeys are typed by nobody. The engine's own, ctrl-p ctrl-q, hold each ctrl-p back until the next key.
+// detachKeys are typed by nobody. The engine's own, ctrl-p ctrl-q, hold each ctrl-p back until the
+// next key.
 const detachKeys = "ctrl-^,ctrl-@,ctrl-^,ctrl-@,ctrl-^,ctrl-@"
 
-// Exec runs a process in a running container, with the given streams, until its output ends, and gives its exit code.
-// A program that cannot be started is no error but exit code 126 or 127 with the engine's reason on Out.
-// Errors: ErrNotRunning, ErrNotFound; ErrTimeout when x.Timeout has passed, or ctx's. The engine cannot end such a process: it
-// is killed where this daemon may do so (same machine, enough rights) and else lives until it or its container ends.
-// Exec does not wait for a Read of In that blocks: the caller closes In.
+// Exec runs a process in a running container, with the given streams, until its output ends, and
+// gives its exit code. A program that cannot be started is no error but exit code 126 or 127 with
+// the engine's reason on Out. Errors: ErrNotRunning, ErrNotFound; ErrTimeout when x.Timeout has
+// passed, or ctx's. The engine cannot end such a process: it is killed where this daemon may do so
+// (same machine, enough rights) and else lives until it or its container ends. Exec does not wait
+// for a Read of In that blocks: the caller closes In.
 func (e *Engine) Exec(ctx context.Context, id string, x ExecSpec) (exitCode int, err error) {
 	bounded, cancel := ctx, context.CancelFunc(func() {})
 	if x.Timeout > 0 {
@@ -84,7 +86,8 @@ func (e *Engine) execRun(ctx context.Context, exec, id string, x *ExecSpec) erro
 	})
 }
 
-// serve carries the streams and, beside them, the terminal's sizes. A size the engine refuses is not worth the session.
+// serve carries the streams and, beside them, the terminal's sizes. A size the engine refuses is
+// not worth the session.
 func (s *session) serve(ctx context.Context, streams Streams, to func(context.Context, Size) error) error {
 	sizing, done := context.WithCancel(ctx)
 	var group errgroup.Group
@@ -121,15 +124,26 @@ func (e *Engine) execInspect(ctx context.Context, exec, id string) (state contai
 	return state, err
 }
 
-// killExec ends a process that nobody waits for any longer because ctx has ended, as far as that is possible.
+// A process that nobody waits for is looked for so often, after such pauses, until it has begun.
+const (
+	execTries = 20
+	execPause = 50 * time.Millisecond
+)
+
+// killExec ends a process that nobody waits for any longer because ctx has ended, as far as that is
+// possible.
 func (e *Engine) killExec(ctx context.Context, exec, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	state, err := e.execInspect(ctx, exec, id)
+	// An engine that is busy may begin it only now, though nobody waits for it any longer.
+	for try := 0; err == nil && state.Pid == 0 && try < execTries && e.pause(ctx, execPause) == nil; try++ {
+		state, err = e.execInspect(ctx, exec, id)
+	}
 	if err == nil && state.Running {
 		err = killIn(state.ContainerID, state.Pid)
 	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrNotFound) {
 		e.log.Warn("abandoned exec may still run", "container", id, "pid", state.Pid, "error", err)
 	}
 }

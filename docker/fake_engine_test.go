@@ -19,7 +19,8 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// fakeEngine answers on a Unix socket as far as a test has told it to, and remembers what it was asked.
+// fakeEngine answers on a Unix socket as far as a test has told it to, and remembers what it was
+// asked.
 type fakeEngine struct {
 	t      *testing.T
 	socket string
@@ -229,6 +230,39 @@ func TestHangingCallTimesOut(t *testing.T) {
 	check(t, e.Ping(t.Context()))
 	if !strings.Contains(err.Error(), "has not answered within 20ms") {
 		t.Errorf("error %q", err)
+	}
+}
+
+// TestStartsAreNotAbandoned holds that a start that has been begun is waited for when its context ends,
+// and that none is begun afterwards.
+func TestStartsAreNotAbandoned(t *testing.T) {
+	fake := newFake(t).start()
+	begun, released := make(chan struct{}), make(chan struct{})
+	fake.on("POST /containers/c/start", func(w http.ResponseWriter, _ *http.Request) {
+		close(begun)
+		<-released
+		w.WriteHeader(http.StatusNoContent)
+	})
+	e := fake.connect(Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	var err error
+	go func() { defer close(ended); err = e.Start(ctx, "c") }()
+	<-begun
+	cancel()
+	select {
+	case <-ended:
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(released)
+	<-ended
+	check(t, err)
+	fake.requests()
+	wantKind(t, e.Start(ctx, "c"), context.Canceled)
+	_, err = e.Create(ctx, ContainerSpec{Name: "d", Image: "i", Network: Network{Join: "c"}})
+	wantKind(t, err, context.Canceled)
+	if after := fake.requests(); after != "" {
+		t.Errorf("begun after the end: %s", after)
 	}
 }
 

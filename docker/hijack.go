@@ -21,8 +21,8 @@ type session struct {
 	stop func() bool
 }
 
-// hijack posts a request and takes the connection over once the engine has switched it to a stream. The session ends
-// with ctx; close it in any case.
+// hijack posts a request and takes the connection over once the engine has switched it to a stream,
+// which is bounded as other calls are. The session ends with ctx; close it in any case.
 func (e *Engine) hijack(ctx context.Context, c *client.Client, name string, query url.Values, body any) (*session, error) {
 	request, err := e.newRequest(ctx, c, http.MethodPost, name, query, body)
 	if err != nil {
@@ -36,11 +36,18 @@ func (e *Engine) hijack(ctx context.Context, c *client.Client, name string, quer
 	}
 	s := &session{conn: conn, from: bufio.NewReader(conn)}
 	s.stop = context.AfterFunc(ctx, func() { _ = conn.Close() }) // wakes whoever reads or writes
-	if err := s.upgrade(request); err != nil {
-		s.close()
-		return nil, orContext(ctx, err)
+	bounded, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	hangs := context.AfterFunc(bounded, func() { _ = conn.Close() })
+	err = s.upgrade(request)
+	switch late := !hangs(); {
+	case late && ctx.Err() == nil:
+		err = e.hung("hijack", name)
+	case err == nil && !late:
+		return s, nil
 	}
-	return s, nil
+	s.close()
+	return nil, orContext(ctx, err)
 }
 
 func (s *session) upgrade(request *http.Request) error {
@@ -62,8 +69,8 @@ func (s *session) close() {
 	_ = s.conn.Close() // both ends are done with it
 }
 
-// carry copies In to the process and its output to Out and Err until the output ends. What reads In may then still wait
-// for its next bytes: the caller ends that by closing In.
+// carry copies In to the process and its output to Out and Err until the output ends. What reads In
+// may then still wait for its next bytes: the caller ends that by closing In.
 func (s *session) carry(ctx context.Context, streams Streams) error {
 	if streams.In != nil {
 		go s.send(streams.In, !streams.TTY)
@@ -74,9 +81,10 @@ func (s *session) carry(ctx context.Context, streams Streams) error {
 	return ctx.Err()
 }
 
-// send copies input and, if end is set, then closes its half of the connection, which the process sees as the end of its
-// input. A terminal has no such end; at a closed half the engine would end the output as well. An error means that the
-// process or the caller is gone, and the output tells that.
+// send copies input and, if end is set, then closes its half of the connection, which the process
+// sees as the end of its input. A terminal has no such end; at a closed half the engine would end
+// the output as well. An error means that the process or the caller is gone, and the output tells
+// that.
 func (s *session) send(in io.Reader, end bool) {
 	_, _ = io.Copy(s.conn, in)
 	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && end {

@@ -7,7 +7,8 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// Info tells what the engine says of its machine. Arch is GOARCH's name. Images stays nil: see Images.
+// Info tells what the engine says of its machine. Arch is GOARCH's name. Images stays nil: see
+// Images.
 func (e *Engine) Info(ctx context.Context) (Info, error) {
 	var told system.Info
 	var api string

@@ -149,8 +149,8 @@ func TestEngineHostPort(t *testing.T) {
 	wantKind(t, b.Start(t.Context(), b.create(spec)), ErrPortInUse) // the first container has it
 }
 
-// TestEngineAddressOutlivesContainer has containers die one after the other; each successor takes the address at once,
-// before its predecessor has been removed.
+// TestEngineAddressOutlivesContainer has containers die one after the other; each successor takes
+// the address at once, before its predecessor has been removed.
 func TestEngineAddressOutlivesContainer(t *testing.T) {
 	b := newBench(t)
 	events := b.Events(t.Context())
@@ -229,7 +229,8 @@ func TestEngineFailedStartTellsNothing(t *testing.T) {
 func TestEngineOutOfMemory(t *testing.T) {
 	b := newBench(t)
 	events := b.Events(t.Context())
-	spec := b.spec("eat")
+	// What dies of hunger in its first milliseconds does so before the engine watches its memory.
+	spec := b.spec("eat", "300ms")
 	spec.Resources.Memory = 16 << 20
 	id := b.start(b.create(spec))
 	if event := awaitEvent(t, events, ActionDie, id); event.ExitCode != 137 {
@@ -300,10 +301,10 @@ func (b *bench) pauseImage() string {
 
 func TestEngineNetworkIsFoundAgain(t *testing.T) {
 	b := newBench(t)
-	prefix, gateway, err := b.EnsureNetwork(t.Context())
+	layout, err := b.EnsureNetwork(t.Context())
 	check(t, err)
-	if prefix.Bits() != subnetBits || gateway != prefix.Addr().Next() || !prefix.Contains(b.addresses.at(2)) {
-		t.Errorf("network %s, gateway %s", prefix, gateway)
+	if layout.Subnet.Bits() != subnetBits || layout.Gateway != layout.Subnet.Addr().Next() || !layout.Pods.Contains(b.addresses.at(2)) {
+		t.Errorf("network %+v", layout)
 	}
 	id := b.run("sleep")
 	wantKind(t, b.RemoveNetwork(t.Context()), ErrConflict)
@@ -313,10 +314,10 @@ func TestEngineNetworkIsFoundAgain(t *testing.T) {
 	wantKind(t, b.Start(t.Context(), id), ErrNoNetwork)
 
 	// A dead container still has its address, so the network returns where it was.
-	back, _, err := b.EnsureNetwork(t.Context())
+	back, err := b.EnsureNetwork(t.Context())
 	check(t, err)
-	if back != prefix {
-		t.Errorf("network %s came back as %s", prefix, back)
+	if back != layout {
+		t.Errorf("network %+v came back as %+v", layout, back)
 	}
 	spec := b.spec("sleep")
 	spec.Network.IP = b.inspected(id).IP
@@ -326,10 +327,10 @@ func TestEngineNetworkIsFoundAgain(t *testing.T) {
 func TestEngineNetworksDoNotOverlap(t *testing.T) {
 	one, other := newBench(t), realEngine(t, Options{})
 	t.Cleanup(func() { check(t, other.PruneInstance(context.WithoutCancel(t.Context()))) })
-	taken, _, err := one.EnsureNetwork(t.Context())
+	taken, err := one.EnsureNetwork(t.Context())
 	check(t, err)
-	other.subnet = taken
-	_, _, err = other.EnsureNetwork(t.Context())
+	other.subnet = taken.Subnet
+	_, err = other.EnsureNetwork(t.Context())
 	wantKind(t, err, ErrNoSubnet) // the engine's own refusal is understood
 }
 
@@ -358,6 +359,122 @@ func TestEngineImages(t *testing.T) {
 	wantKind(t, b.Pull(t.Context(), "localhost:1/nope:1", PullOptions{}), ErrPull)
 }
 
+// What a container may use can be changed while it runs, up and down.
+func TestEngineUpdate(t *testing.T) {
+	b := newBench(t)
+	spec := b.spec("on", "10", "7")
+	spec.Resources = Resources{CPUShares: 512, CPUQuota: 50000, CPUPeriod: 100000, Memory: 64 << 20, MemoryReservation: 32 << 20}
+	id := b.start(b.create(spec))
+	for _, to := range []Resources{
+		{CPUShares: 1024, CPUQuota: 100000, CPUPeriod: 100000, Memory: 128 << 20, MemoryReservation: 64 << 20},
+		{CPUShares: 2, CPUQuota: 25000, CPUPeriod: 100000, Memory: 16 << 20},
+	} {
+		check(t, b.Update(t.Context(), id, to))
+		found, err := b.inspect(t.Context(), id)
+		check(t, err)
+		if got := found.HostConfig.Resources; got.Memory != to.Memory || got.CPUShares != to.CPUShares || got.CPUQuota != to.CPUQuota {
+			t.Errorf("asked for %+v, has %+v", to, got)
+		}
+	}
+	used, err := b.MemoryUsage(t.Context(), id)
+	check(t, err)
+	if used <= 0 || used > 16<<20 {
+		t.Errorf("it uses %d bytes", used)
+	}
+	if c := b.inspected(id); c.State != Running {
+		t.Errorf("it is %s", c.State)
+	}
+}
+
+// removeVolume removes a volume and whatever has it mounted.
+func (b *bench) removeVolume(name string) {
+	b.t.Helper()
+	ctx := context.WithoutCancel(b.t.Context())
+	check(b.t, b.PruneInstance(ctx))
+	check(b.t, b.RemoveVolume(ctx, name))
+}
+
+// A tmpfs takes as much as it says, and keeps it while anybody has it mounted.
+func TestEngineTmpfs(t *testing.T) {
+	b := newBench(t)
+	name := b.Instance() + "-memory"
+	_, err := b.EnsureTmpfs(t.Context(), name, map[string]string{"a": "b"}, Tmpfs{SizeBytes: 1 << 20, Mode: 0o777})
+	check(t, err)
+	t.Cleanup(func() { b.removeVolume(name) })
+	list, err := b.Volumes(t.Context(), "a")
+	check(t, err)
+	if len(list) != 1 || list[0].Name != name || list[0].Labels["a"] != "b" {
+		t.Errorf("volumes %+v", list)
+	}
+	run := func(args ...string) string {
+		spec := b.spec(args...)
+		spec.Mounts = []Mount{{Type: "volume", Source: name, Target: "/memory"}}
+		return b.start(b.create(spec))
+	}
+	run("on", "10", "7") // it has the volume mounted, so that it lasts
+	if c := b.ended(run("write", "/memory/file", strings.Repeat("x", 1<<20+1))); c.ExitCode == 0 {
+		t.Error("more than its size was written")
+	}
+	if c := b.ended(run("write", "/memory/file", "kept")); c.ExitCode != 0 {
+		t.Errorf("exit %d, log %s", c.ExitCode, b.log(c.ID))
+	}
+	reader := run("read", "/memory/file")
+	b.ended(reader)
+	if got := b.log(reader); got != "kept" {
+		t.Errorf("it holds %q", got)
+	}
+}
+
+// A volume can hold what an image holds, and nothing that the engine adds to containers.
+func TestEngineImageVolume(t *testing.T) {
+	b := newBench(t)
+	name := b.Instance() + "-image"
+	for range 2 { // the second time it is there
+		_, err := b.EnsureImageVolume(t.Context(), name, map[string]string{"a": "b"}, testImageRef)
+		check(t, err)
+	}
+	t.Cleanup(func() { b.removeVolume(name) })
+	list, err := b.List(t.Context())
+	check(t, err)
+	if len(list) != 0 {
+		t.Errorf("left behind: %+v", list)
+	}
+	spec := b.spec("list", "/content")
+	spec.Mounts = []Mount{{Type: "volume", Source: name, Target: "/content", ReadOnly: true}}
+	id := b.start(b.create(spec))
+	b.ended(id)
+	if got := b.log(id); got != "helper" {
+		t.Errorf("it holds %q", got)
+	}
+	_, err = b.EnsureImageVolume(t.Context(), b.Instance()+"-none", nil, "skiff-test/none:1")
+	wantKind(t, err, ErrImageNotFound)
+	check(t, b.RemoveVolume(t.Context(), b.Instance()+"-none"))
+}
+
+func TestEngineImageFile(t *testing.T) {
+	b := newBench(t)
+	read := func(image, path string) (string, error) {
+		data, err := b.ImageFile(t.Context(), image, path, b.Instance()+"-file", 4)
+		return string(data), err
+	}
+	got, err := read(testImageRef, "/helper")
+	check(t, err)
+	if got != "\x7fELF" {
+		t.Errorf("read %q", got)
+	}
+	_, err = read(testImageRef, "/etc/passwd")
+	wantKind(t, err, ErrNotFound)
+	_, err = read(testImageRef, "/proc")
+	wantKind(t, err, ErrInvalid)
+	_, err = read("skiff-test/none:1", "/etc/passwd")
+	wantKind(t, err, ErrImageNotFound)
+	list, err := b.List(t.Context())
+	check(t, err)
+	if len(list) != 0 {
+		t.Errorf("left behind: %+v", list)
+	}
+}
+
 func TestEngineVolumes(t *testing.T) {
 	b := newBench(t)
 	name := b.Instance() + "-data"
@@ -372,10 +489,10 @@ func TestEngineVolumes(t *testing.T) {
 	b.ended(writer)
 	wantKind(t, b.RemoveVolume(t.Context(), name), ErrConflict)
 	check(t, b.Remove(t.Context(), writer))
-	spec.Name += "-reader"
-	got, err := b.CopyFrom(t.Context(), b.create(spec), "/data/file", 100)
-	check(t, err)
-	if string(got) != "kept" {
+	spec.Name, spec.Args = spec.Name+"-reader", []string{"read", "/data/file"}
+	reader := b.start(b.create(spec))
+	b.ended(reader)
+	if got := b.log(reader); got != "kept" {
 		t.Errorf("volume holds %q", got)
 	}
 	check(t, b.PruneInstance(t.Context()))

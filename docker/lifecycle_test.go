@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
 )
 
 func TestStartWaitsForAnAddress(t *testing.T) {
@@ -100,6 +102,13 @@ func killsOf(requests string) string {
 	return strings.Join(kills, " ")
 }
 
+// awaitGrace waits until Stop waits for the grace to pass: the end's turn has a timer on the clock
+// too, and starts it earlier.
+func awaitGrace(t *testing.T, clock *clocktesting.FakeClock) {
+	t.Helper()
+	eventually(t, func() bool { return clock.Waiters() == 2 })
+}
+
 func TestStop(t *testing.T) {
 	config := map[string]any{"Id": "c", "Config": map[string]any{"StopSignal": "SIGUSR1"}}
 	for _, test := range []struct {
@@ -108,15 +117,14 @@ func TestStop(t *testing.T) {
 		signal string
 		dying  []string
 		config map[string]any
-		steps  []time.Duration
+		late   bool // the grace passes before it dies
 		want   string
 	}{
 		{name: "no grace", signal: "SIGTERM", dying: []string{"SIGKILL"}, want: "SIGKILL"},
 		{name: "signal given", grace: time.Minute, signal: "SIGQUIT", dying: []string{"SIGQUIT"}, want: "SIGQUIT"},
 		{name: "signal of the image", grace: time.Minute, config: config, dying: []string{"SIGUSR1"}, want: "SIGUSR1"},
 		{name: "no signal named", grace: time.Minute, config: map[string]any{"Id": "c", "Config": map[string]any{}}, dying: []string{"SIGTERM"}, want: "SIGTERM"},
-		{name: "grace passes", grace: 1500 * time.Millisecond, signal: "SIGTERM", dying: []string{"SIGKILL"},
-			steps: []time.Duration{1500 * time.Millisecond}, want: "SIGTERM SIGKILL"},
+		{name: "grace passes", grace: 1500 * time.Millisecond, signal: "SIGTERM", dying: []string{"SIGKILL"}, late: true, want: "SIGTERM SIGKILL"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fake := newFake(t).start()
@@ -126,8 +134,9 @@ func TestStop(t *testing.T) {
 			e := fake.connect(Options{Clock: clock})
 			stopped := make(chan error, 1)
 			go func() { stopped <- e.Stop(t.Context(), "c", test.grace, test.signal) }()
-			for _, d := range test.steps {
-				step(t, clock, d)
+			if test.late {
+				awaitGrace(t, clock)
+				clock.Step(test.grace)
 			}
 			check(t, <-stopped)
 			if got := killsOf(fake.requests()); got != test.want {
@@ -145,7 +154,7 @@ func TestStopEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() { stopped <- e.Stop(ctx, "c", time.Hour, "SIGTERM") }()
-	eventually(t, clock.HasWaiters)
+	awaitGrace(t, clock)
 	cancel()
 	wantKind(t, <-stopped, context.Canceled)
 	if got := killsOf(fake.requests()); got != "SIGTERM" {

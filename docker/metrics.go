@@ -14,7 +14,8 @@ type metrics struct {
 	seconds *prometheus.HistogramVec
 }
 
-// newMetrics registers with r, which may be nil. Two engines may share a registry: they then count together.
+// newMetrics registers with r, which may be nil. Two engines may share a registry: they then count
+// together.
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -72,6 +73,7 @@ var results = []struct {
 	{ErrAddressInUse, "in_use"},
 	{ErrPortInUse, "in_use"},
 	{ErrInvalid, "invalid"},
+	{ErrInMemory, "invalid"},
 }
 
 // result is the label's value: a handful, so that the series stay few.

@@ -26,11 +26,11 @@ func TestFreeSubnets(t *testing.T) {
 		count int
 		in    string
 	}{
-		{"nothing taken", nil, 64 + 64 + 256 + 16, "10.244.0.0/14"},
-		{"a cluster's network", prefixes("10.244.0.0/16"), 48 + 64 + 256 + 16, "10.244.0.0/14"},
-		{"a VPN that routes all of 10/8", prefixes("10.0.0.0/8"), 256 + 16, "172.16.0.0/12"},
-		{"docker's pool", prefixes("10.0.0.0/8", "172.16.0.0/12"), 16, "192.168.0.0/16"},
-		{"one small network", prefixes("192.168.1.0/24", "10.0.0.0/8", "172.16.0.0/12"), 15, "192.168.0.0/16"},
+		{"nothing taken", nil, 16 + 16 + 64 + 4, "10.244.0.0/14"},
+		{"a cluster's network", prefixes("10.244.0.0/16"), 12 + 16 + 64 + 4, "10.244.0.0/14"},
+		{"a VPN that routes all of 10/8", prefixes("10.0.0.0/8"), 64 + 4, "172.16.0.0/12"},
+		{"docker's pool", prefixes("10.0.0.0/8", "172.16.0.0/12"), 4, "192.168.0.0/16"},
+		{"one small network", prefixes("192.168.1.0/24", "10.0.0.0/8", "172.16.0.0/12"), 3, "192.168.0.0/16"},
 		{"everything", prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -70,7 +70,8 @@ eth0	000200C0	00000000	0001	0	0	0	00FFFFFF	0	0	0
 	}
 }
 
-// fakeNetworks answers as an engine with the given networks, and refuses some of what it is to create.
+// fakeNetworks answers as an engine with the given networks, and refuses some of what it is to
+// create.
 type fakeNetworks struct {
 	list    []map[string]any
 	refuse  func(subnet string) string
@@ -85,7 +86,7 @@ func (n *fakeNetworks) serve(f *fakeEngine) {
 			CheckDuplicate bool
 			Labels         map[string]string
 			IPAM           struct {
-				Config []struct{ Subnet, Gateway string }
+				Config []struct{ Subnet, Gateway, IPRange string }
 			}
 		}
 		check(f.t, json.NewDecoder(r.Body).Decode(&asked))
@@ -94,7 +95,7 @@ func (n *fakeNetworks) serve(f *fakeEngine) {
 			writeJSON(w, http.StatusForbidden, map[string]string{"message": why})
 			return
 		}
-		n.created = append(n.created, fmt.Sprintf("%s %s %s %s %v %v", asked.Name, asked.Driver, config.Subnet, config.Gateway, asked.Labels, asked.CheckDuplicate))
+		n.created = append(n.created, fmt.Sprintf("%s %s %s %s %s %v %v", asked.Name, asked.Driver, config.Subnet, config.Gateway, config.IPRange, asked.Labels, asked.CheckDuplicate))
 		writeJSON(w, http.StatusCreated, map[string]string{"Id": "n"})
 	})
 }
@@ -144,7 +145,7 @@ func TestEnsureNetwork(t *testing.T) {
 			name:       "it was removed under its containers",
 			networks:   fakeNetworks{list: []map[string]any{other}, refuse: accept},
 			containers: []map[string]any{containerAt(""), containerAt("10.9.3.7")},
-			want:       "10.9.0.0/20 10.9.0.1", created: 1,
+			want:       "10.9.0.0/18 10.9.0.1", created: 1,
 		},
 		{
 			name:     "a subnet given",
@@ -172,9 +173,10 @@ func TestEnsureNetwork(t *testing.T) {
 			fake := newFake(t).start()
 			test.networks.serve(fake)
 			fake.onJSON("GET /containers/json", test.containers)
+			fake.onError("GET /containers/skiff-i-router/json", 404, "No such container")
 			e := fake.connect(test.options)
 			e.routes = func() ([]netip.Prefix, error) { return prefixes("10.0.0.0/9"), nil }
-			prefix, gateway, err := e.EnsureNetwork(t.Context())
+			layout, err := e.EnsureNetwork(t.Context())
 			if test.err != nil {
 				if test.err != errAny || err == nil {
 					wantKind(t, err, test.err)
@@ -182,13 +184,13 @@ func TestEnsureNetwork(t *testing.T) {
 				return
 			}
 			check(t, err)
-			if got := prefix.String() + " " + gateway.String(); !strings.HasPrefix(got, test.want) {
+			if got := layout.Subnet.String() + " " + layout.Gateway.String(); !strings.HasPrefix(got, test.want) {
 				t.Errorf("network %s, want %s", got, test.want)
 			}
 			if len(test.networks.created) != test.created {
 				t.Fatalf("created %q", test.networks.created)
 			}
-			if want := fmt.Sprintf("skiff-i bridge %s %s map[skiff/instance:i] true", prefix, gateway); test.created > 0 && test.networks.created[0] != want {
+			if want := fmt.Sprintf("skiff-i bridge %s %s %s map[skiff/instance:i] true", layout.Subnet, layout.Gateway, layout.Engine); test.created > 0 && test.networks.created[0] != want {
 				t.Errorf("created %q, want %q", test.networks.created[0], want)
 			}
 		})
@@ -200,6 +202,39 @@ func containerAt(address string) map[string]any {
 	return map[string]any{"Id": "c" + address, "State": "exited", "NetworkSettings": map[string]any{
 		"Networks": map[string]any{"skiff-i": map[string]any{"IPAMConfig": map[string]string{"IPv4Address": address}}},
 	}}
+}
+
+// TestNetworkOfBefore: in a network that was not divided yet, the router stands aside for a pod.
+func TestNetworkOfBefore(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		containers []map[string]any
+		has        string // where there is a router already
+		router     string
+	}{
+		{"nobody is there", nil, "", "10.9.6.1"},
+		{"a pod is there", []map[string]any{containerAt("10.9.6.1"), containerAt("10.9.0.2")}, "", "10.9.6.2"},
+		{"the pod has gone", []map[string]any{containerAt("10.9.0.2")}, "10.9.6.2", "10.9.6.2"},
+		{"a pod is where the router is", []map[string]any{containerAt("10.9.6.2")}, "10.9.6.2", "10.9.6.1"},
+		{"the router is of another network", nil, "10.8.6.2", "10.9.6.1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			fake := newFake(t).start()
+			networks := fakeNetworks{list: []map[string]any{networkOf("skiff-i", "i", "10.9.0.0/20", "10.9.0.1")}}
+			networks.serve(fake)
+			fake.onJSON("GET /containers/json", test.containers)
+			if fake.onError("GET /containers/skiff-i-router/json", 404, "No such container"); test.has != "" {
+				router := containerAt(test.has)
+				router["State"] = map[string]any{"Status": "running"}
+				fake.onJSON("GET /containers/skiff-i-router/json", router)
+			}
+			l, err := fake.connect(Options{}).EnsureNetwork(t.Context())
+			check(t, err)
+			if l.Router.String() != test.router || l.Services.String() != "10.9.12.0/22" {
+				t.Errorf("layout %+v, want the router at %s", l, test.router)
+			}
+		})
+	}
 }
 
 func TestRemoveNetworkThatTheEngineHasLostCountOf(t *testing.T) {

@@ -22,10 +22,11 @@ const (
 	pauseLabel = "skiff/pause"
 )
 
-// PauseImage sees to it that the engine has the image of the container that holds a pod's namespaces, and gives its
-// reference. The image is made here, of one program of 300 bytes (pause/*.S), and needs no registry. The same program
-// makes the same image everywhere, so daemons that make it at once do not disturb each other.
-// ErrInvalid on a machine that is neither amd64 nor arm64.
+// PauseImage sees to it that the engine has the image of the container that holds a pod's
+// namespaces, and gives its reference. The image is made here, of one program of 300 bytes
+// (pause/*.S), and needs no registry. The same program makes the same image everywhere, so daemons
+// that make it at once do not disturb each other. ErrInvalid on a machine that is neither amd64 nor
+// arm64.
 func (e *Engine) PauseImage(ctx context.Context) (string, error) {
 	info, err := e.Info(ctx)
 	if err != nil {
@@ -166,7 +167,8 @@ type programHeader struct {
 	SizeInFile, SizeInMemory, Multiple uint64
 }
 
-// executable puts the least possible ELF file around code: one segment, read and executed, and a stack that is not.
+// executable puts the least possible ELF file around code: one segment, read and executed, and a
+// stack that is not.
 func executable(machine uint16, code []byte) ([]byte, error) {
 	size := uint64(codeOffset + len(code))
 	var out bytes.Buffer

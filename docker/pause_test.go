@@ -91,7 +91,7 @@ func TestPauseRuns(t *testing.T) {
 	}
 }
 
-// waits tells whether the process sleeps in rt_sigtimedwait.
+// waits reports whether the process sleeps in rt_sigtimedwait.
 func waits(pid int) bool {
 	path := filepath.Join("/proc", strconv.Itoa(pid), "syscall")
 	call, err := os.ReadFile(path)

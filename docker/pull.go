@@ -13,16 +13,17 @@ import (
 
 // PullOptions say how an image is fetched.
 type PullOptions struct {
-	// Credentials are documents of the form of the docker CLI's config.json. The first that knows the image's registry
-	// counts, those that can't be read are skipped; where none does, what the docker CLI has stored.
+	// Credentials are documents of the form of the docker CLI's config.json. The first that knows
+	// the image's registry counts, those that can't be read are skipped; where none does, what the
+	// docker CLI has stored.
 	Credentials [][]byte
-	// Progress may be nil. It is called with what is going on and, while layers are being fetched, the bytes fetched and
-	// to fetch over all of them.
+	// Progress may be nil. It is called with what is going on and, while layers are being fetched,
+	// the bytes fetched and to fetch over all of them.
 	Progress func(status string, current, total int64)
 }
 
-// Pull fetches an image. ErrPull with the registry's words where it does not give the image, ErrInvalid for a reference
-// that is none and for stored credentials that cannot be read.
+// Pull fetches an image. ErrPull with the registry's words where it does not give the image,
+// ErrInvalid for a reference that is none and for stored credentials that cannot be read.
 func (e *Engine) Pull(ctx context.Context, ref string, o PullOptions) error {
 	auth, err := e.registryAuth(ctx, ref, o.Credentials)
 	if err != nil {
@@ -76,7 +77,8 @@ func readPull(from io.Reader, progress func(string, int64, int64)) error {
 // layerProgress is the bytes fetched and to fetch, by layer.
 type layerProgress map[string][2]int64
 
-// add takes a message in and gives the sums. A layer's later stages count its bytes anew; only the fetching counts.
+// add takes a message in and gives the sums. A layer's later stages count its bytes anew; only the
+// fetching counts.
 func (l layerProgress) add(m *pullMessage) (current, total int64) {
 	switch m.Status {
 	case "Downloading":

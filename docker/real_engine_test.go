@@ -21,7 +21,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The tests in *_engine_test.go use the machine's Docker Engine. Each has an instance of its own and leaves nothing.
+// The tests in *_engine_test.go use the machine's Docker Engine. Each has an instance of its own
+// and leaves nothing.
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -44,8 +45,8 @@ type bench struct {
 	count     int
 }
 
-// realEngine connects to the machine's engine under a fresh instance, and skips the test where there is none: except
-// with CI=true, where that is a failure.
+// realEngine connects to the machine's engine under a fresh instance, and skips the test where
+// there is none: except with CI=true, where that is a failure.
 func realEngine(t testing.TB, o Options) *Engine {
 	t.Helper()
 	if testing.Short() {
@@ -73,12 +74,12 @@ func benchWith(t testing.TB, o Options) *bench {
 	t.Helper()
 	e := realEngine(t, o)
 	t.Cleanup(func() { check(t, e.PruneInstance(context.WithoutCancel(t.Context()))) })
-	prefix, gateway, err := e.EnsureNetwork(t.Context())
+	layout, err := e.EnsureNetwork(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	testImage(t, e)
-	return &bench{Engine: e, t: t, addresses: NewAddresses(prefix, gateway)}
+	return &bench{Engine: e, t: t, addresses: PodAddresses(layout)}
 }
 
 func randomName() string {

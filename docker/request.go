@@ -16,10 +16,11 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// The Docker client hides two things skiff needs: when an event stream has been accepted, and why a connection that
-// should become a stream has not. For these skiff makes the requests itself.
+// The Docker client hides two things skiff needs: when an event stream has been accepted, and why a
+// connection that should become a stream has not. For these skiff makes the requests itself.
 
-// newRequest makes a request in the API version c has agreed on; body is sent as JSON unless it is nil.
+// newRequest makes a request in the API version c has agreed on; body is sent as JSON unless it is
+// nil.
 func (e *Engine) newRequest(ctx context.Context, c *client.Client, method, name string, query url.Values, body any) (*http.Request, error) {
 	host, err := client.ParseHostURL(c.DaemonHost())
 	if err != nil {
@@ -88,7 +89,8 @@ func refusal(answer *http.Response) error {
 	return errors.New(told.Message)
 }
 
-// refused is an engine's error that is also one of containerd's kinds, as those of the Docker client are.
+// refused is an engine's error that is also one of containerd's kinds, as those of the Docker
+// client are.
 type refused struct {
 	error
 	kind error

@@ -59,6 +59,24 @@ func TestEngineLogs(t *testing.T) {
 	wantKind(t, err, ErrNotFound)
 }
 
+// TestEngineLogsOfLongLines: the engine keeps lines in chunks, of which a reader sees nothing.
+func TestEngineLogsOfLongLines(t *testing.T) {
+	b := newBench(t)
+	for _, tty := range []bool{false, true} {
+		spec := b.spec("long", "100000")
+		spec.TTY = tty
+		id := b.start(b.create(spec))
+		b.ended(id)
+		var got bytes.Buffer
+		o := LogOptions{Stdout: true, Stderr: true, Timestamps: true, Follow: true, Tail: 2}
+		check(t, b.Logs(t.Context(), id, o, &got, &got))
+		const stamp = `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z `
+		if !regexp.MustCompile(`^` + stamp + strings.Repeat(`x{1000}`, 100) + `\r?\n` + stamp + `after\r?\n$`).Match(got.Bytes()) {
+			t.Errorf("terminal %t: log %s", tty, brief(got.String()))
+		}
+	}
+}
+
 func TestEngineLogsEndWithTheirContext(t *testing.T) {
 	b := newBench(t)
 	id := b.run("sleep")
@@ -183,23 +201,6 @@ func TestEngineAttachEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	wantKind(t, b.Attach(ctx, id, Streams{Out: io.Discard}), context.DeadlineExceeded)
-}
-
-func TestEngineCopyFrom(t *testing.T) {
-	b := newBench(t)
-	id := b.run("write", "/message", "it went wrong")
-	b.ended(id)
-	for max, want := range map[int64]string{100: "it went wrong", 7: "it went"} {
-		got, err := b.CopyFrom(t.Context(), id, "/message", max)
-		check(t, err)
-		if string(got) != want {
-			t.Errorf("read %q, want %q", got, want)
-		}
-	}
-	_, err := b.CopyFrom(t.Context(), id, "/nope", 10)
-	wantKind(t, err, ErrNotFound)
-	_, err = b.CopyFrom(t.Context(), id, "/", 10)
-	wantKind(t, err, ErrInvalid)
 }
 
 func TestKillInRefusesStrangers(t *testing.T) {

@@ -1,10 +1,8 @@
 package docker
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net"
@@ -36,7 +34,8 @@ func (f *fakeEngine) onHijack(what string, do func(net.Conn, io.Reader)) {
 	})
 }
 
-// onExec makes a process that do plays, and that is seen running inspections times before its exit code.
+// onExec makes a process that do plays, and that is seen running inspections times before its exit
+// code.
 func (f *fakeEngine) onExec(code int, inspections int32, do func(net.Conn, io.Reader)) {
 	f.onJSON("POST /containers/c/exec", map[string]string{"Id": "x"})
 	f.onHijack("POST /exec/x/start", do)
@@ -96,6 +95,45 @@ func TestExecTimesOut(t *testing.T) {
 	defer cancel()
 	_, err = e.Exec(ctx, "c", ExecSpec{Cmd: []string{"sleep"}})
 	wantKind(t, err, context.DeadlineExceeded)
+}
+
+// TestHangingHijackTimesOut: a stream that the engine does not begin does not wait for ever.
+func TestHangingHijackTimesOut(t *testing.T) {
+	fake := newFake(t).start()
+	released := make(chan struct{})
+	fake.onJSON("POST /containers/c/exec", map[string]string{"Id": "x"})
+	fake.on("POST /exec/x/start", func(http.ResponseWriter, *http.Request) { <-released })
+	defer close(released)
+	e := fake.connect(Options{Timeout: 50 * time.Millisecond})
+	_, err := e.Connect(t.Context(), "c", "router", "connect")
+	wantKind(t, err, ErrTimeout)
+	if !strings.Contains(err.Error(), "has not answered within 50ms") {
+		t.Errorf("error %q", err)
+	}
+}
+
+// TestConnect: a process's output is read, and what it said on its standard error is why that ends.
+func TestConnect(t *testing.T) {
+	fake := newFake(t).start()
+	fake.onExec(1, 0, func(conn net.Conn, from io.Reader) {
+		said := make([]byte, 4)
+		_, err := io.ReadFull(from, said)
+		check(t, err)
+		_, _ = stdcopy.NewStdWriter(conn, stdcopy.Stderr).Write([]byte("connect: refused\n"))
+		_, _ = stdcopy.NewStdWriter(conn, stdcopy.Stdout).Write(append(said, '!'))
+	})
+	c, err := fake.connect(Options{Timeout: time.Second}).Connect(t.Context(), "c", "router", "connect")
+	check(t, err)
+	defer c.Close()
+	_, err = c.Write([]byte("ping"))
+	check(t, err)
+	got, err := io.ReadAll(c)
+	if string(got) != "ping!" || !errors.Is(err, io.EOF) && err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "connect: refused") {
+		t.Errorf("it ended with %v", err)
+	}
 }
 
 func TestExecRefused(t *testing.T) {
@@ -160,7 +198,7 @@ func TestLogs(t *testing.T) {
 	fake := newFake(t).start()
 	fake.onJSON("GET /containers/c/json", map[string]any{"Id": "c", "Config": map[string]any{}})
 	fake.on("GET /containers/c/logs", func(w http.ResponseWriter, r *http.Request) {
-		want := "follow=1&since=1746100800.000000005&stderr=1&stdout=1&tail=3&timestamps=1&until=1746100801.000000000"
+		want := "follow=1&since=1746100800.000000005&stderr=1&stdout=1&tail=all&timestamps=1&until=1746100801.000000000"
 		if r.URL.RawQuery != want {
 			t.Errorf("asked %s, want %s", r.URL.RawQuery, want)
 		}
@@ -169,7 +207,7 @@ func TestLogs(t *testing.T) {
 	})
 	var stdout, stderr bytes.Buffer
 	since := time.Unix(1746100800, 5)
-	o := LogOptions{Follow: true, Timestamps: true, Stdout: true, Stderr: true, Since: since, Until: since.Add(time.Second - 5), Tail: 3}
+	o := LogOptions{Follow: true, Timestamps: true, Stdout: true, Stderr: true, Since: since, Until: since.Add(time.Second - 5), Tail: -1}
 	e := fake.connect(Options{})
 	check(t, e.Logs(t.Context(), "c", o, &stdout, &stderr))
 	if stdout.String() != "out" || stderr.String() != "err" {
@@ -193,42 +231,5 @@ func TestLogsForACallerThatHasGone(t *testing.T) {
 	wantKind(t, err, syscall.EPIPE)
 	if errors.Is(err, ErrUnavailable) {
 		t.Errorf("error %q blames the engine", err)
-	}
-}
-
-func TestCopyFromBounds(t *testing.T) {
-	fake := newFake(t).start()
-	for _, test := range []struct {
-		name   string
-		header tar.Header
-		body   string
-		want   string
-		kind   error
-	}{
-		{"whole", tar.Header{Name: "log", Typeflag: tar.TypeReg, Size: 3}, "abc", "abc", nil},
-		{"cut", tar.Header{Name: "log", Typeflag: tar.TypeReg, Size: 6}, "abcdef", "abcd", nil},
-		{"empty", tar.Header{Name: "log", Typeflag: tar.TypeReg}, "", "", nil},
-		{"link", tar.Header{Name: "log", Typeflag: tar.TypeSymlink, Linkname: "/etc/shadow"}, "", "", ErrInvalid},
-		{"directory", tar.Header{Name: "log/", Typeflag: tar.TypeDir}, "", "", ErrInvalid},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			fake.on("GET /containers/c/archive", func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("X-Docker-Container-Path-Stat", base64.StdEncoding.EncodeToString([]byte(`{"name":"log"}`)))
-				archive := tar.NewWriter(w)
-				check(t, archive.WriteHeader(&test.header))
-				_, err := archive.Write([]byte(test.body))
-				check(t, err)
-				check(t, archive.Close())
-			})
-			got, err := fake.connect(Options{}).CopyFrom(t.Context(), "c", "/log", 4)
-			if test.kind != nil {
-				wantKind(t, err, test.kind)
-				return
-			}
-			check(t, err)
-			if string(got) != test.want {
-				t.Errorf("read %q, want %q", got, test.want)
-			}
-		})
 	}
 }

@@ -19,11 +19,11 @@ import (
 	"github.com/docker/docker/api/types/network"
 )
 
-// subnetBits is the length of a chosen prefix: 4,093 pods.
-const subnetBits = 20
+// subnetBits is the length of a chosen prefix, a quarter of which is for pods: 4,093 of them.
+const subnetBits = 18
 
-// ranges are where prefixes are looked for, in this order: first what Kubernetes clusters like to use, last what the
-// engine's own pool hands out to others.
+// ranges are where prefixes are looked for, in this order: first what Kubernetes clusters like to
+// use, last what the engine's own pool hands out to others.
 var ranges = []netip.Prefix{
 	netip.MustParsePrefix("10.244.0.0/14"),
 	netip.MustParsePrefix("10.200.0.0/14"),
@@ -50,8 +50,26 @@ func (e *Engine) subnets(ctx context.Context, all []network.Summary) ([]netip.Pr
 	return freeSubnets(append(taken, prefixesOf(all)...), e.instance), nil
 }
 
-// formerSubnet is the prefix of a network that has been removed from under the instance's containers: they keep their
-// addresses, so it must come back as it was.
+// LikelyLayout is the layout that the instance's network will have if it has none yet and the engine
+// runs on this machine, without asking the engine.
+func (e *Engine) LikelyLayout() Layout {
+	subnet := e.subnet
+	if !subnet.IsValid() {
+		subnet = nthSubnet(ranges[0], 0)
+		taken, err := e.routes()
+		if free := freeSubnets(taken, e.instance); err == nil && len(free) > 0 {
+			subnet = free[0]
+		}
+	}
+	l, err := Divide(subnet)
+	if err != nil {
+		panic(err) // Connect has checked the one, and chosen ones are large enough
+	}
+	return l
+}
+
+// formerSubnet is the prefix of a network that has been removed from under the instance's
+// containers: they keep their addresses, so it must come back as it was.
 func (e *Engine) formerSubnet(ctx context.Context) (netip.Prefix, error) {
 	containers, err := e.List(ctx)
 	if err != nil {
@@ -81,8 +99,8 @@ func prefixesOf(networks []network.Summary) []netip.Prefix {
 	return list
 }
 
-// freeSubnets lists the candidates that overlap nothing taken. Within a range each instance begins at a place of its
-// own, so that daemons that start together seldom want the same.
+// freeSubnets lists the candidates that overlap nothing taken. Within a range each instance begins
+// at a place of its own, so that daemons that start together seldom want the same.
 func freeSubnets(taken []netip.Prefix, instance string) []netip.Prefix {
 	sum := fnv.New32a()
 	_, _ = sum.Write([]byte(instance)) // a hash never fails
@@ -100,10 +118,7 @@ func freeSubnets(taken []netip.Prefix, instance string) []netip.Prefix {
 }
 
 func nthSubnet(whole netip.Prefix, n uint32) netip.Prefix {
-	base := whole.Addr().As4()
-	var address [4]byte
-	binary.BigEndian.PutUint32(address[:], binary.BigEndian.Uint32(base[:])+n<<(32-subnetBits))
-	return netip.PrefixFrom(netip.AddrFrom4(address), subnetBits)
+	return netip.PrefixFrom(offset(whole.Addr(), n<<(32-subnetBits)), subnetBits)
 }
 
 func overlapsAny(p netip.Prefix, others []netip.Prefix) bool {
@@ -137,8 +152,8 @@ func localRoutes() ([]netip.Prefix, error) {
 	return append(list, parseRoutes(table)...), nil
 }
 
-// parseRoutes reads the kernel's table: destination and mask are the second and eighth field, hexadecimal in the
-// machine's byte order.
+// parseRoutes reads the kernel's table: destination and mask are the second and eighth field,
+// hexadecimal in the machine's byte order.
 func parseRoutes(table []byte) []netip.Prefix {
 	var list []netip.Prefix
 	lines := bufio.NewScanner(bytes.NewReader(table))

@@ -3,13 +3,15 @@ package docker
 import (
 	"io"
 	"net/netip"
+	"syscall"
 	"time"
 )
 
-// ContainerSpec says what container to create. The zero value of a field means the engine's default.
+// ContainerSpec says what container to create. The zero value of a field means the engine's
+// default.
 type ContainerSpec struct {
-	// Name is the container's name on the engine; it is unique there, so a create repeated after a crash is found
-	// rather than doubled.
+	// Name is the container's name on the engine; it is unique there, so a create repeated after a
+	// crash is found rather than doubled.
 	Name string
 	// Image is a reference or an image ID that is already present on the engine.
 	Image string
@@ -22,7 +24,8 @@ type ContainerSpec struct {
 	User   string
 	Groups []string
 	Labels map[string]string
-	// Stdin keeps standard input open, StdinOnce closes it when the first client that attached to it leaves.
+	// Stdin keeps standard input open, StdinOnce closes it when the first client that attached to
+	// it leaves.
 	TTY, Stdin, StdinOnce bool
 	Network               Network
 	Resources             Resources
@@ -30,7 +33,8 @@ type ContainerSpec struct {
 	Security              Security
 	// StopSignal is what Stop sends first; empty means the image's, or SIGTERM.
 	StopSignal string
-	// IPCContainer and PIDContainer are IDs of containers whose IPC and PID namespace this one joins.
+	// IPCContainer and PIDContainer are IDs of containers whose IPC and PID namespace this one
+	// joins.
 	IPCContainer, PIDContainer string
 	HostIPC, HostPID           bool
 	Sysctls                    map[string]string
@@ -39,7 +43,8 @@ type ContainerSpec struct {
 	Shm int64
 }
 
-// Network says in which network namespace a container lives. Exactly one of Join, Host or IP is set.
+// Network says in which network namespace a container lives. Exactly one of Join, Host or IP is
+// set.
 type Network struct {
 	// Join is the ID of the container whose network namespace (and host name) is shared.
 	Join string
@@ -64,6 +69,10 @@ type Port struct {
 	Protocol string
 }
 
+// MinMemory is the least memory limit, and the least reservation, that the engine accepts, in bytes
+// (linuxMinMemory of moby's daemon/daemon_unix.go).
+const MinMemory = 6 << 20
+
 // Resources bound what a container may use. Zero means unbounded.
 type Resources struct {
 	// CPUShares is the relative weight (1024 is one CPU); CPUQuota is in microseconds a CPUPeriod.
@@ -84,6 +93,8 @@ type Mount struct {
 	ReadOnly bool
 	// SizeBytes bounds a tmpfs.
 	SizeBytes int64
+	// Fill has a volume that is empty take what the image has at the target.
+	Fill bool
 	// Propagation is "rprivate" (the default), "rslave" or "rshared".
 	Propagation string
 }
@@ -134,9 +145,11 @@ type Action string
 
 // The actions skiff reacts to. The engine promises no order between Stop and Die.
 const (
-	ActionStart   Action = "start"
-	ActionDie     Action = "die"
-	ActionOOM     Action = "oom"
+	ActionStart Action = "start"
+	ActionDie   Action = "die"
+	ActionOOM   Action = "oom"
+	// ActionKill says that a signal was sent, by whomever: the engine does not tell.
+	ActionKill    Action = "kill"
 	ActionDestroy Action = "destroy"
 	// ActionResync says that the stream broke and events may be missing: list again.
 	ActionResync Action = "resync"
@@ -148,7 +161,9 @@ type Event struct {
 	ID       string
 	Labels   map[string]string
 	ExitCode int
-	At       time.Time
+	// Signal is what an ActionKill sent, 0 when it was none that the engine names by number.
+	Signal syscall.Signal
+	At     time.Time
 }
 
 // Image is an image present on the engine.
@@ -158,8 +173,8 @@ type Image struct {
 	RepoDigests []string
 	// Size is in bytes.
 	Size int64
-	// The rest is the image's configuration: what a container gets that does not say otherwise. Only Image fills it,
-	// Images does not.
+	// The rest is the image's configuration: what a container gets that does not say otherwise.
+	// Only Image fills it, Images does not.
 	User            string
 	Entrypoint, Cmd []string
 	Env             []string

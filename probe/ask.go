@@ -5,16 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"syscall"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// maxOutput is how much of a container's answer is read (pkg/probe: maxRespBodyLength, maxReadLength).
+// maxOutput is how much of a container's answer is read (pkg/probe: maxRespBodyLength,
+// maxReadLength).
 const maxOutput = 10 << 10
 
-// maxTries is how often kubelet asks when the probe itself fails (pkg/kubelet/prober: maxProbeRetries).
+// maxTries is how often kubelet asks when the probe itself fails (pkg/kubelet/prober:
+// maxProbeRetries).
 const maxTries = 3
 
 // answer is what a probe brought back. With an error it says nothing about the container.
@@ -24,7 +25,8 @@ type answer struct {
 	err     error
 }
 
-// asker asks one container one question. When ctx is cancelled it returns soon, with whatever answer.
+// asker asks one container one question. When ctx is cancelled it returns soon, with whatever
+// answer.
 type asker interface {
 	ask(ctx context.Context, timeout time.Duration) answer
 	handler() handler
@@ -59,10 +61,11 @@ func askPatiently(ctx context.Context, a asker, timeout time.Duration) answer {
 	return got
 }
 
-// failed is the answer for a container that could not be reached, in the words of text. When the reason is this
-// process's own want of files or ports the container is not to blame.
+// failed is the answer for a container that could not be reached, in the words of text. When the
+// reason is this process's own want of files or ports, or its network is down, the container is not to
+// blame.
 func failed(err error, text string) answer {
-	for _, ours := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+	for _, ours := range want {
 		if errors.Is(err, ours) {
 			return answer{outcome: Unknown, err: err}
 		}
@@ -81,18 +84,23 @@ func (b broken) handler() handler                          { return b.how }
 
 // builder makes askers of probes.
 type builder struct {
-	dialer *net.Dialer
-	http   *httpClient
-	grpc   *grpcClient
+	dial Dial
+	http *httpClient
+	grpc *grpcClient
 }
 
-func newBuilder(version string) *builder {
+// Dial connects to a container's port: "tcp", and host and port.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+func newBuilder(version string, dial Dial) *builder {
 	agent := "kube-probe/" + version
-	// Connections live for one question, so keep-alive probes would only cost system calls. Kubelet also makes its
-	// sockets linger for a second, against a pile-up of TIME_WAIT; on Linux that changes nothing about it, and costs a
-	// TCP probe an eighth of its CPU.
-	d := &net.Dialer{KeepAlive: -1}
-	return &builder{dialer: d, http: newHTTPClient(agent, d), grpc: &grpcClient{userAgent: agent, dialer: d}}
+	if dial == nil {
+		// Connections live for one question, so keep-alive probes would only cost system calls.
+		// Kubelet also makes its sockets linger for a second, against a pile-up of TIME_WAIT; on
+		// Linux that changes nothing about it, and costs a TCP probe an eighth of its CPU.
+		dial = (&net.Dialer{KeepAlive: -1}).DialContext
+	}
+	return &builder{dial: dial, http: newHTTPClient(agent, dial), grpc: &grpcClient{userAgent: agent, dial: dial}}
 }
 
 // build returns the asker for a container's probe of a kind and the lane it is asked in.
@@ -103,7 +111,7 @@ func (b *builder) build(c *Container, k Kind) (asker, laneName) {
 	case p.HTTPGet != nil:
 		return b.http.asker(c, p.HTTPGet), network
 	case p.TCPSocket != nil:
-		return newTCPAsker(c, p.TCPSocket, b.dialer), network
+		return newTCPAsker(c, p.TCPSocket, b.dial), network
 	case p.GRPC != nil:
 		return b.grpc.asker(c, p.GRPC), network
 	}

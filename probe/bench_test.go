@@ -1,3 +1,5 @@
+//go:build unix
+
 package probe
 
 import (
@@ -21,7 +23,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// cpu is the CPU time this process has used, in seconds: the probes' and that of the servers that answer them.
+// cpu is the CPU time this process has used, in seconds: the probes' and that of the servers that
+// answer them.
 func cpu(b *testing.B) float64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -80,7 +83,7 @@ func BenchmarkHTTPProbe(b *testing.B) {
 	defer server.Close()
 	bare := bareServer(b, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
 	for name, addr := range map[string]net.Addr{"go": server.Listener.Addr(), "bare": bare} {
-		ask, _ := newBuilder("1.37").build(httpTarget(addr.(*net.TCPAddr)), Liveness)
+		ask, _ := newBuilder("1.37", nil).build(httpTarget(addr.(*net.TCPAddr)), Liveness)
 		b.Run("server="+name, func(b *testing.B) {
 			benchmarkAsk(b, func() answer { return ask.ask(b.Context(), time.Second) })
 		})
@@ -94,7 +97,7 @@ func tcpTarget(addr *net.TCPAddr) *Container {
 
 // BenchmarkTCPProbe opens connections to a server that closes them.
 func BenchmarkTCPProbe(b *testing.B) {
-	ask, _ := newBuilder("1.37").build(tcpTarget(bareServer(b, "")), Liveness)
+	ask, _ := newBuilder("1.37", nil).build(tcpTarget(bareServer(b, "")), Liveness)
 	benchmarkAsk(b, func() answer { return ask.ask(b.Context(), time.Second) })
 }
 
@@ -113,7 +116,7 @@ func BenchmarkGRPCProbe(b *testing.B) {
 	addr := l.Addr().(*net.TCPAddr)
 	c := &Container{Host: addr.IP.String(), Liveness: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{
 		GRPC: &corev1.GRPCAction{Port: int32(addr.Port)}}}}
-	ask, _ := newBuilder("1.37").build(c, Liveness)
+	ask, _ := newBuilder("1.37", nil).build(c, Liveness)
 	benchmarkAsk(b, func() answer { return ask.ask(b.Context(), time.Second) })
 }
 
@@ -146,8 +149,8 @@ func benchmarkPool(b *testing.B) (*Pool, *stepped) {
 	return p, c
 }
 
-// BenchmarkSchedule10000 is the price of one due probe among 10,000 containers, without the asking itself: in the
-// schedule alone, and in the pool with its goroutine, lock, context and metrics.
+// BenchmarkSchedule10000 is the price of one due probe among 10,000 containers, without the asking
+// itself: in the schedule alone, and in the pool with its goroutine, lock, context and metrics.
 func BenchmarkSchedule10000(b *testing.B) {
 	b.Run("schedule", func(b *testing.B) {
 		p, c := benchmarkPool(b)
@@ -183,8 +186,8 @@ func BenchmarkSchedule10000(b *testing.B) {
 	})
 }
 
-// BenchmarkPool is the price of a probe in the life of a daemon: containers asked once a second, nothing else happening,
-// and the processors asleep in between.
+// BenchmarkPool is the price of a probe in the life of a daemon: containers asked once a second,
+// nothing else happening, and the processors asleep in between.
 func BenchmarkPool(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
 	defer server.Close()

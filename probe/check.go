@@ -9,7 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// check is one probe of one container: when it is due and what it has said so far. The schedule's owner guards it.
+// check is one probe of one container: when it is due and what it has said so far. The schedule's
+// owner guards it.
 type check struct {
 	of   *entry
 	kind Kind
@@ -19,11 +20,13 @@ type check struct {
 	delay, period, timeout time.Duration
 	successes, failures    int
 
-	// due is the next time to ask; heapIndex is the place in the lane's heap, -1 when not waiting there.
+	// due is the next time to ask; heapIndex is the place in the lane's heap, -1 when not waiting
+	// there.
 	due       time.Time
 	heapIndex int
 
-	// asked is when the probe in flight began, cancel ends it, slot is its place among the lane's young probes.
+	// asked is when the probe in flight began, cancel ends it, slot is its place among the lane's
+	// young probes.
 	asked  time.Time
 	cancel context.CancelFunc
 	slot   *list.Element
@@ -51,8 +54,8 @@ func newCheck(of *entry, kind Kind, p *corev1.Probe, ask asker, name laneName) *
 	return c
 }
 
-// orDefault guards against probes whose defaults (pkg/apis/core/v1/defaults.go) were never applied: a period of
-// zero would ask without pause.
+// orDefault guards against probes whose defaults (pkg/apis/core/v1/defaults.go) were never applied:
+// a period of zero would ask without pause.
 func orDefault(v, standard int32) int32 {
 	if v > 0 {
 		return v
@@ -60,10 +63,10 @@ func orDefault(v, standard int32) int32 {
 	return standard
 }
 
-// first is when a fresh container is asked for the first time: after the initial delay, once it has started.
-// Liveness also waits for a period to pass. Kubelet's liveness ticker starts with the pod, before its containers, so
-// that a container without an initial delay has nearly failureThreshold periods to come up; asking at once would
-// take one of them away.
+// first is when a fresh container is asked for the first time: after the initial delay, once it has
+// started. Liveness also waits for a period to pass. Kubelet's liveness ticker starts with the pod,
+// before its containers, so that a container without an initial delay has nearly failureThreshold
+// periods to come up; asking at once would take one of them away.
 func (c *check) first() time.Time {
 	wait := c.delay
 	if c.kind == Liveness {
@@ -72,8 +75,8 @@ func (c *check) first() time.Time {
 	return later(c.of.StartedAt.Add(wait), c.of.openedAt)
 }
 
-// begin sets the first time to ask. A container that should long have been asked was taken over from an earlier
-// daemon, together with many others: those are spread over a period.
+// begin sets the first time to ask. A container that should long have been asked was taken over
+// from an earlier daemon, together with many others: those are spread over a period.
 func (c *check) begin(now time.Time) {
 	wait := c.first().Sub(now)
 	if wait < -c.period {
@@ -82,15 +85,16 @@ func (c *check) begin(now time.Time) {
 	c.due = now.Add(max(wait, 0)) // counted from now, so that due follows the monotonic clock
 }
 
-// next sets the time to ask again, a period after the last time and on a tick. What a slow answer made it miss is
-// skipped.
+// next sets the time to ask again, a period after the last time and on a tick. What a slow answer
+// made it miss is skipped.
 func (c *check) next(now, epoch time.Time) {
 	missed := max(now.Sub(c.due)-1, 0) / c.period
 	c.due = onTick(c.due.Add((missed+1)*c.period), epoch)
 }
 
-// tick is the grid of times, counted from an epoch, on which checks are asked after their first time. Waking a sleeping
-// processor costs more than a probe: of 50 a second, those that come together cost half of those that come one by one.
+// tick is the grid of times, counted from an epoch, on which checks are asked after their first
+// time. Waking a sleeping processor costs more than a probe: of 50 a second, those that come
+// together cost half of those that come one by one.
 const tick = 250 * time.Millisecond
 
 // onTick is t, or the next tick after it.
@@ -135,14 +139,16 @@ func (c *check) threshold(o Outcome) int {
 	return c.failures
 }
 
-// early tells whether a failure comes too soon to count. A startup probe is asked at once, so that a quick container
-// is up at once, but it has failureThreshold whole periods to succeed, as its documentation promises.
+// early reports whether a failure comes too soon to count. A startup probe is asked at once, so
+// that a quick container is up at once, but it has failureThreshold whole periods to succeed, as
+// its documentation promises.
 func (c *check) early(asked time.Time) bool {
 	return c.kind == Startup && asked.Before(c.of.StartedAt.Add(c.period))
 }
 
-// settled tells whether the question is answered for good: whether the container has started, or that it must die.
-// A container that is being killed is left alone, as upstream does since https://issue.k8s.io/21751.
+// settled reports whether the question is answered for good: whether the container has started, or
+// that it must die. A container that is being killed is left alone, as upstream does since
+// https://issue.k8s.io/21751.
 func (c *check) settled() bool {
 	return c.kind == Startup && c.verdict != Unknown || c.kind == Liveness && c.verdict == Failure
 }

@@ -38,6 +38,10 @@ func (e *execAsker) ask(ctx context.Context, timeout time.Duration) answer {
 	}
 	text := string(output[:min(len(output), maxOutput)])
 	if code != 0 {
+		if strings.TrimSpace(text) == "" {
+			// Kubelet says nothing here, which helps nobody.
+			text = fmt.Sprintf("command %q exited with code %d and no output", strings.Join(e.command, " "), code)
+		}
 		return answer{outcome: Failure, message: text}
 	}
 	return answer{outcome: Success, message: text}

@@ -21,7 +21,7 @@ import (
 // grpcClient is what all gRPC probes share. grpc-go is linked already, by k8s.io/apiserver.
 type grpcClient struct {
 	userAgent string
-	dialer    *net.Dialer
+	dial      Dial
 }
 
 // grpcAsker asks gRPC's own health service (pkg/probe/grpc).
@@ -74,7 +74,7 @@ func (g *grpcAsker) ask(ctx context.Context, timeout time.Duration) answer {
 // client returns a client for one question. It notes in refused why the latest connection failed.
 func (g *grpcAsker) client(refused *atomic.Pointer[error]) (*grpc.ClientConn, error) {
 	dial := func(ctx context.Context, addr string) (net.Conn, error) {
-		conn, err := g.dialer.DialContext(ctx, "tcp", addr)
+		conn, err := g.dial(ctx, "tcp", addr)
 		if err != nil {
 			refused.Store(&err)
 		}
@@ -87,7 +87,8 @@ func (g *grpcAsker) client(refused *atomic.Pointer[error]) (*grpc.ClientConn, er
 		grpc.WithDisableServiceConfig())
 }
 
-// connect waits until the connection stands. A refused one is tried again until ctx ends, as kubelet does.
+// connect waits until the connection stands. A refused one is tried again until ctx ends, as
+// kubelet does.
 func connect(ctx context.Context, conn *grpc.ClientConn) error {
 	conn.Connect()
 	for s := conn.GetState(); s != connectivity.Ready; s = conn.GetState() {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,19 +20,31 @@ const maxHeader = 1 << 20
 // maxRedirects is how many redirects are followed.
 const maxRedirects = 10
 
-// httpClient is what all HTTP probes share. Each probe has a connection of its own, so the transports keep nothing.
-// (A request written and a response read by hand on a bare connection saves a fifth of the CPU of a burst of probes
-// at best, and is not worth its code.)
+// httpClient is what all HTTP probes share. Each probe has a connection of its own, so the
+// transports keep nothing.
 type httpClient struct {
 	userAgent string
-	// usual speaks HTTP/1.1, and over TLS HTTP/2 when the server does; h2c speaks HTTP/2 without TLS.
-	usual, h2c *http.Transport
+	// usual speaks HTTP/1.1, and over TLS HTTP/2 when the server does; h2c speaks HTTP/2 without
+	// TLS.
+	usual, h2c http.RoundTripper
 }
 
-func newHTTPClient(userAgent string, dialer *net.Dialer) *httpClient {
+// byScheme sends requests without TLS and those with it by transports of their own, also when one
+// redirects to the other.
+type byScheme struct{ plain, secure http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b byScheme) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme == "https" {
+		return b.secure.RoundTrip(r)
+	}
+	return b.plain.RoundTrip(r)
+}
+
+func newHTTPClient(userAgent string, dial Dial) *httpClient {
 	transport := func() *http.Transport {
 		return &http.Transport{
-			DialContext:            dialer.DialContext,
+			DialContext:            dial,
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,
@@ -41,18 +52,18 @@ func newHTTPClient(userAgent string, dialer *net.Dialer) *httpClient {
 			ReadBufferSize:         1024,
 		}
 	}
-	c := &httpClient{userAgent: userAgent, usual: transport(), h2c: transport()}
-	c.usual.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // a probe asks about health, not about identity
-	c.usual.ForceAttemptHTTP2 = true
-	c.h2c.Protocols = new(http.Protocols)
-	c.h2c.Protocols.SetUnencryptedHTTP2(true)
-	return c
+	secure, h2c := transport(), transport()
+	secure.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // a probe asks about health, not about identity
+	secure.ForceAttemptHTTP2 = true
+	h2c.Protocols = new(http.Protocols)
+	h2c.Protocols.SetUnencryptedHTTP2(true)
+	return &httpClient{userAgent: userAgent, usual: byScheme{plainTransport{dial}, secure}, h2c: h2c}
 }
 
 // httpAsker gets a URL: 200 to 399 is success (pkg/probe/http).
 type httpAsker struct {
 	request   *http.Request
-	transport *http.Transport
+	transport http.RoundTripper
 }
 
 func (c *httpClient) asker(of *Container, a *corev1.HTTPGetAction) asker {
@@ -69,13 +80,28 @@ func (c *httpClient) asker(of *Container, a *corev1.HTTPGetAction) asker {
 func (h *httpAsker) handler() handler { return handlerHTTP }
 
 func (h *httpAsker) ask(ctx context.Context, timeout time.Duration) answer {
-	client := &http.Client{Transport: h.transport, Timeout: timeout, CheckRedirect: sameHost}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	client := &http.Client{Transport: h.transport, CheckRedirect: sameHost}
 	response, err := client.Do(h.request.WithContext(ctx))
 	if err != nil {
-		return failed(err, err.Error())
+		return failed(err, err.Error()+timedOut(ctx, " (Client.Timeout exceeded while awaiting headers)"))
 	}
 	defer response.Body.Close()
-	return conclude(response)
+	a := conclude(response)
+	if a.err != nil {
+		a.err = fmt.Errorf("%w%s", a.err, timedOut(ctx, " (Client.Timeout or context cancellation while reading body)"))
+	}
+	return a
+}
+
+// timedOut is what http.Client would add to the error of a request whose time is over, and so what
+// kubelet's messages say. (Its own timeout starts a goroutine for each request.)
+func timedOut(ctx context.Context, text string) string {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return text
+	}
+	return ""
 }
 
 // newRequest is the request that an action describes (pkg/probe/http/request.go).
@@ -105,10 +131,14 @@ func (c *httpClient) newRequest(of *Container, a *corev1.HTTPGetAction) (*http.R
 	return request, nil
 }
 
-// standardHeaders adds what kubelet sends unless the probe says otherwise. An empty Accept means none at all.
+// standardHeaders adds what kubelet sends unless the probe says otherwise. An empty Accept means
+// none at all.
 func (c *httpClient) standardHeaders(h http.Header) {
 	if _, ok := h["User-Agent"]; !ok {
 		h.Set("User-Agent", c.userAgent)
+	}
+	if _, ok := h["Connection"]; !ok {
+		h.Set("Connection", "close")
 	}
 	if _, ok := h["Accept"]; !ok {
 		h.Set("Accept", "*/*")
@@ -117,7 +147,8 @@ func (c *httpClient) standardHeaders(h http.Header) {
 	}
 }
 
-// sameHost lets redirects be followed only to the host that was asked first: others say nothing about it.
+// sameHost lets redirects be followed only to the host that was asked first: others say nothing
+// about it.
 func sameHost(next *http.Request, before []*http.Request) error {
 	if next.URL.Hostname() != before[0].URL.Hostname() {
 		return http.ErrUseLastResponse
@@ -128,7 +159,8 @@ func sameHost(next *http.Request, before []*http.Request) error {
 	return nil
 }
 
-// conclude makes an answer of a response. A body that can't be read is an error of the probe, as in kubelet.
+// conclude makes an answer of a response. A body that can't be read is an error of the probe, as in
+// kubelet.
 func conclude(r *http.Response) answer {
 	code := r.StatusCode
 	redirect := code >= http.StatusMultipleChoices && code < http.StatusBadRequest

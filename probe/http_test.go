@@ -22,7 +22,7 @@ import (
 func askOf(t *testing.T, c Container, timeout time.Duration, h corev1.ProbeHandler) answer {
 	t.Helper()
 	c.Liveness = &corev1.Probe{ProbeHandler: h}
-	ask, _ := newBuilder("1.37").build(&c, Liveness)
+	ask, _ := newBuilder("1.37", nil).build(&c, Liveness)
 	return ask.ask(t.Context(), timeout)
 }
 
@@ -215,9 +215,9 @@ func TestHTTPRequest(t *testing.T) {
 			GET /a%20b?q=1%202 HTTP/1.1
 			Host: app.example
 			User-Agent: me
+			Connection: close
 			X-Twice: 1
-			X-Twice: 2
-			Connection: close`,
+			X-Twice: 2`,
 	}, {
 		name: "no path, port by name",
 		get:  corev1.HTTPGetAction{Port: intstr.FromString("web"), Scheme: "HTTP"},
@@ -280,7 +280,8 @@ func recorder(t *testing.T) (string, <-chan string) {
 	return l.Addr().String(), sent
 }
 
-// TestHTTPProtocols tells what arrives over TLS with a certificate nobody vouches for, and over HTTP/2.
+// TestHTTPProtocols tells what arrives over TLS with a certificate nobody vouches for, and over
+// HTTP/2.
 func TestHTTPProtocols(t *testing.T) {
 	var got []string
 	record := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -313,12 +314,60 @@ func TestHTTPProtocols(t *testing.T) {
 	}
 }
 
-// TestHTTPIgnoresProxy tells whether probes go to the container even if the machine has a proxy.
+// TestHTTPIgnoresProxy reports whether probes go to the container even if the machine has a proxy.
 func TestHTTPIgnoresProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://192.0.2.1:1")
-	if newHTTPClient("x", &net.Dialer{}).usual.Proxy != nil {
-		t.Error("probes ask the proxy")
+	c := newHTTPClient("x", (&net.Dialer{}).DialContext)
+	for _, transport := range []http.RoundTripper{c.usual.(byScheme).secure, c.h2c} {
+		if transport.(*http.Transport).Proxy != nil {
+			t.Error("probes ask the proxy")
+		}
 	}
+}
+
+// TestRawResponses holds that what a server may send besides a plain response is understood, or
+// named as net/http names it.
+func TestRawResponses(t *testing.T) {
+	for _, c := range []struct{ name, sent, want string }{
+		{"early hints", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", "success"},
+		{"no end of hints", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 20), `failure: Get "http://HOST/": net/http: too many 1xx informational responses`},
+		{"chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "success"},
+		{"until the end", "HTTP/1.0 200 OK\r\n\r\nok", "success"},
+		{"nothing", "", `failure: Get "http://HOST/": EOF`},
+		{"no HTTP", "SSH-2.0-x\r\n", `failure: Get "http://HOST/": net/http: HTTP/1.x transport connection broken: malformed HTTP response "SSH-2.0-x"`},
+		{"endless head", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 2*maxHeader), `failure: Get "http://HOST/": net/http: HTTP/1.x transport connection broken: net/http: server response headers exceeded 1048576 bytes; aborted`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			address := answering(t, c.sent)
+			got := askOf(t, Container{Host: "127.0.0.1"}, 5*time.Second, corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: portOf(t, address)}}).text(address)
+			if got != c.want {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+// answering is the address of a server that reads a request and sends the same to everybody.
+func answering(t *testing.T, text string) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				_, _ = io.WriteString(conn, text)
+			}
+			_ = conn.Close()
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); serving.Wait() })
+	return l.Addr().String()
 }
 
 func TestBrokenProbes(t *testing.T) {
@@ -338,7 +387,8 @@ func TestBrokenProbes(t *testing.T) {
 	}
 }
 
-// TestOurOwnWant tells whether a container is spared when this process has no file or port left to ask it with.
+// TestOurOwnWant reports whether a container is spared when this process has no file or port left
+// to ask it with.
 func TestOurOwnWant(t *testing.T) {
 	wrapped := &net.OpError{Op: "dial", Err: syscall.EMFILE}
 	if a := failed(wrapped, "x"); a.outcome != Unknown || a.err == nil {

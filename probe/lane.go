@@ -20,11 +20,12 @@ const (
 
 // Limit bounds the probes that are asked at the same time.
 type Limit struct {
-	// Slots is how many may be young: a burst of due probes is worked off so many at a time, so that the load it
-	// makes does not itself run their timeouts out.
+	// Slots is how many may be young: a burst of due probes is worked off so many at a time, so
+	// that the load it makes does not itself run their timeouts out.
 	Slots int
-	// Patience is how long a probe counts as young. An older one waits for its container and no longer for this
-	// machine, and gives its slot away: hanging containers don't hold up the others.
+	// Patience is how long a probe counts as young. An older one waits for its container and no
+	// longer for this machine, and gives its slot away: hanging containers don't hold up the
+	// others.
 	Patience time.Duration
 	// Max is how many may be asked at the same time, young and old.
 	Max int
@@ -40,7 +41,8 @@ type lane struct {
 
 func newLane(l Limit) lane { return lane{limit: l, young: list.New()} }
 
-// take returns the next check to ask now and counts it as in flight; nil if none is due or the lane is full.
+// take returns the next check to ask now and counts it as in flight; nil if none is due or the lane
+// is full.
 func (l *lane) take(now time.Time) *check {
 	if len(l.waiting) == 0 || l.waiting[0].due.After(now) || !l.room(now) {
 		return nil
@@ -52,7 +54,8 @@ func (l *lane) take(now time.Time) *check {
 	return c
 }
 
-// room tells whether one more may be asked, and makes room by taking the slot of the oldest one if its time is up.
+// room reports whether one more may be asked, and makes room by taking the slot of the oldest one
+// if its time is up.
 func (l *lane) room(now time.Time) bool {
 	if l.inFlight >= l.limit.Max {
 		return false
@@ -92,8 +95,8 @@ func (l *lane) forget(c *check) {
 	}
 }
 
-// wake is when take may next find something; zero if only an answer can change that. It is called when take has
-// just returned nil.
+// wake is when take may next find something; zero if only an answer can change that. It is called
+// when take has just returned nil.
 func (l *lane) wake(now time.Time) time.Time {
 	if len(l.waiting) == 0 || l.inFlight >= l.limit.Max {
 		return time.Time{}

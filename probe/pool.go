@@ -12,20 +12,24 @@ import (
 
 // Options say how a Pool works. Clock and Report are required.
 type Options struct {
-	// Clock tells when probes are due. Timeouts of the probes themselves are the network's and so in real time.
+	// Clock tells when probes are due. Timeouts of the probes themselves are the network's and so
+	// in real time.
 	Clock clock.Clock
-	// Report is told every result, outside of any lock and in order for each kind of probe of a container. The
-	// check it tells of waits for it, so it must not block.
+	// Report is told every result, outside of any lock and in order for each kind of probe of a
+	// container. The check it tells of waits for it, so it must not block.
 	Report func(Result)
 	// Metrics is where the pool's metrics are registered; may be nil.
 	Metrics prometheus.Registerer
 	// Version is the Kubernetes version probes name as their user agent, "1.37" for instance.
 	Version string
-	// Network bounds HTTP, TCP and gRPC probes. Zero means 64 slots, a patience of 25 ms and at most 4096: some
-	// 2,500 probes a second even if all of them hang, and room left under the usual limits of open files.
+	// Dial connects to containers; nil is directly.
+	Dial Dial
+	// Network bounds HTTP, TCP and gRPC probes. Zero means 64 slots, a patience of 25 ms and at
+	// most 4096: some 2,500 probes a second even if all of them hang, and room left under the usual
+	// limits of open files.
 	Network Limit
-	// Exec bounds probes that run a command. Zero means 4 slots, a patience of 1 s and at most 64, so that the
-	// engine is not busy with probes alone.
+	// Exec bounds probes that run a command. Zero means 4 slots, a patience of 1 s and at most 64,
+	// so that the engine is not busy with probes alone.
 	Exec Limit
 }
 
@@ -65,13 +69,14 @@ func New(o Options) (*Pool, error) {
 		report:   o.Report,
 		metrics:  m,
 		wake:     make(chan struct{}, 1),
-		schedule: newSchedule(o.Clock.Now(), o.limits(), newBuilder(o.Version).build),
+		schedule: newSchedule(o.Clock.Now(), o.limits(), newBuilder(o.Version, o.Dial).build),
 	}, nil
 }
 
-// Set makes the pool ask a container what c says. For a key it knows, only the set of probes counts: kinds that are
-// asked already go on undisturbed, kinds that are gone end. So a container under termination, which kubelet asks
-// for its readiness alone, is Set again without Startup and Liveness. It costs O(log n).
+// Set makes the pool ask a container what c says. For a key it knows, only the set of probes
+// counts: kinds that are asked already go on undisturbed, kinds that are gone end. So a container
+// under termination, which kubelet asks for its readiness alone, is Set again without Startup and
+// Liveness. It costs O(log n).
 func (p *Pool) Set(c Container) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,8 +84,9 @@ func (p *Pool) Set(c Container) {
 	p.rearm()
 }
 
-// Remove ends the probes of a container. Those in flight are cancelled and their results dropped; a Report that has
-// begun may still be running when Remove returns. An unknown key is no error. It costs O(log n).
+// Remove ends the probes of a container. Those in flight are cancelled and their results dropped; a
+// Report that has begun may still be running when Remove returns. An unknown key is no error. It
+// costs O(log n).
 func (p *Pool) Remove(key Key) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,8 +122,8 @@ func (p *Pool) rearm() {
 	}
 }
 
-// Run asks until ctx ends. It then cancels what is in flight, reports none of it and returns nil once every
-// goroutine it started has ended. A Pool is run once.
+// Run asks until ctx ends. It then cancels what is in flight, reports none of it and returns nil
+// once every goroutine it started has ended. A Pool is run once.
 func (p *Pool) Run(ctx context.Context) error {
 	var asking sync.WaitGroup
 	defer asking.Wait()

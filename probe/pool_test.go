@@ -79,7 +79,7 @@ func execProbe(period, timeout int32, command ...string) *corev1.Probe {
 	})
 }
 
-// sh is a tiny shell: sleep D, exit N, echo TEXT, break.
+// sh is a tiny shell: sleep D, exit N, silent N, echo TEXT, break.
 func sh(ctx context.Context, command []string) (int, []byte, error) {
 	switch verb, arg := command[0], command[1]; verb {
 	case "sleep":
@@ -92,6 +92,9 @@ func sh(ctx context.Context, command []string) (int, []byte, error) {
 	case "exit":
 		code, _ := strconv.Atoi(arg)
 		return code, []byte("code " + arg), nil
+	case "silent":
+		code, _ := strconv.Atoi(arg)
+		return code, nil, nil
 	case "break":
 		return 0, nil, errors.New(arg)
 	case "echo":
@@ -103,7 +106,7 @@ func sh(ctx context.Context, command []string) (int, []byte, error) {
 func TestPoolExec(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, got := newPool(t, nil)
-		for _, c := range []string{"echo hello", "exit 3", "sleep 9s", "sleep 0.5s", "break daemon"} {
+		for _, c := range []string{"echo hello", "exit 3", "silent 4", "sleep 9s", "sleep 0.5s", "break daemon"} {
 			p.Set(Container{Key: Key{Pod: c}, StartedAt: time.Now(), Exec: sh, Readiness: execProbe(60, 1, strings.Fields(c)...)})
 		}
 		p.Set(Container{Key: Key{Pod: "no exec"}, StartedAt: time.Now(), Readiness: execProbe(60, 1, "true")})
@@ -117,6 +120,7 @@ func TestPoolExec(t *testing.T) {
 			echo hello Readiness success "hello" <nil> 0s
 			exit 3 Readiness failure "code 3" <nil> 0s
 			no exec Readiness unknown "" no way to run a command in the container 0s
+			silent 4 Readiness failure "command \"silent 4\" exited with code 4 and no output" <nil> 0s
 			sleep 0.5s Readiness success "" <nil> 500ms
 			sleep 9s Readiness failure "command timed out: \"sleep 9s\" timed out after 1s" <nil> 1s`)
 		if s := strings.Join(lines, ""); s != want {
@@ -125,7 +129,7 @@ func TestPoolExec(t *testing.T) {
 	})
 }
 
-// TestPoolErrorsAreTriedAgain tells whether a probe that can't be asked is tried three times.
+// TestPoolErrorsAreTriedAgain reports whether a probe that can't be asked is tried three times.
 func TestPoolErrorsAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, got := newPool(t, nil)
@@ -143,8 +147,8 @@ func TestPoolErrorsAreTriedAgain(t *testing.T) {
 	})
 }
 
-// TestPoolRemove tells whether a probe in flight is cancelled and its result dropped, and whether the end of Run does
-// the same.
+// TestPoolRemove reports whether a probe in flight is cancelled and its result dropped, and whether
+// the end of Run does the same.
 func TestPoolRemove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, got := newPool(t, nil)
@@ -181,7 +185,7 @@ func TestPoolRemove(t *testing.T) {
 	})
 }
 
-// TestPoolSetWakes tells whether a pool asleep until later asks a new container at once.
+// TestPoolSetWakes reports whether a pool asleep until later asks a new container at once.
 func TestPoolSetWakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, got := newPool(t, nil)
@@ -222,8 +226,8 @@ func (l *latecomer) ask(ctx context.Context, timeout time.Duration) answer {
 	return answer{outcome: Success}
 }
 
-// TestPoolHangingTargets asks 10,000 containers, 1,000 of which hang until a timeout longer than their period, and
-// tells how late the healthy ones are asked.
+// TestPoolHangingTargets asks 10,000 containers, 1,000 of which hang until a timeout longer than
+// their period, and tells how late the healthy ones are asked.
 func TestPoolHangingTargets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := newPool(t, func(o *Options) { o.Report = func(Result) {} })
@@ -252,7 +256,7 @@ func TestPoolHangingTargets(t *testing.T) {
 	})
 }
 
-// TestPoolExecBound tells whether no more than the slots' number of young commands runs at once.
+// TestPoolExecBound reports whether no more than the slots' number of young commands runs at once.
 func TestPoolExecBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, got := newPool(t, nil)

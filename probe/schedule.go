@@ -2,8 +2,8 @@ package probe
 
 import "time"
 
-// schedule knows which check is due when, and turns answers into verdicts. It starts nothing, does not look at a
-// clock and is not safe for concurrent use: the Pool brings all three.
+// schedule knows which check is due when, and turns answers into verdicts. It starts nothing, does
+// not look at a clock and is not safe for concurrent use: the Pool brings all three.
 type schedule struct {
 	epoch   time.Time
 	entries map[Key]*entry
@@ -15,7 +15,8 @@ type schedule struct {
 type entry struct {
 	Container
 	checks [kinds]*check // nil where nothing is asked
-	// open says that liveness and readiness are asked; openedAt is when a startup probe let them, zero if none had to.
+	// open says that liveness and readiness are asked; openedAt is when a startup probe let them,
+	// zero if none had to.
 	open     bool
 	openedAt time.Time
 }
@@ -28,8 +29,8 @@ func newSchedule(epoch time.Time, limits [laneCount]Limit, build func(*Container
 	return s
 }
 
-// set makes the container's checks those of c: kinds asked already keep their beat and their verdict, new ones
-// begin, and kinds that are gone end.
+// set makes the container's checks those of c: kinds asked already keep their beat and their
+// verdict, new ones begin, and kinds that are gone end.
 func (s *schedule) set(c Container, now time.Time) {
 	e, known := s.entries[c.Key]
 	if !known {
@@ -79,7 +80,8 @@ func (s *schedule) add(e *entry, k Kind, c *Container) {
 	e.checks[k] = check
 }
 
-// mayAsk tells whether a check of the kind has anything to ask: startup until it is decided, the others from then on.
+// mayAsk reports whether a check of the kind has anything to ask: startup until it is decided, the
+// others from then on.
 func (e *entry) mayAsk(k Kind) bool {
 	if k == Startup {
 		return !e.open
@@ -127,7 +129,8 @@ func (e *entry) state() State {
 	return s
 }
 
-// take returns the next check to ask now, nil if there is none. The caller owes it answer and again.
+// take returns the next check to ask now, nil if there is none. The caller owes it answer and
+// again.
 func (s *schedule) take(now time.Time) *check {
 	for i := range s.lanes {
 		if c := s.lanes[i].take(now); c != nil {
@@ -137,7 +140,8 @@ func (s *schedule) take(now time.Time) *check {
 	return nil
 }
 
-// wake is when take may next find something to ask; zero if only an answer or a set can change that.
+// wake is when take may next find something to ask; zero if only an answer or a set can change
+// that.
 func (s *schedule) wake(now time.Time) time.Time {
 	var first time.Time
 	for i := range s.lanes {
@@ -148,7 +152,8 @@ func (s *schedule) wake(now time.Time) time.Time {
 	return first
 }
 
-// answer takes a check out of flight and counts its answer. It returns false if nobody wants to know any more.
+// answer takes a check out of flight and counts its answer. It returns false if nobody wants to
+// know any more.
 func (s *schedule) answer(c *check, a answer, now time.Time) (Result, bool) {
 	s.lanes[c.lane].leave(c)
 	c.cancel = nil
@@ -164,7 +169,8 @@ func (s *schedule) answer(c *check, a answer, now time.Time) (Result, bool) {
 	}, true
 }
 
-// again gives a check that has been answered its next turn. A startup check that is settled makes way for the others.
+// again gives a check that has been answered its next turn. A startup check that is settled makes
+// way for the others.
 func (s *schedule) again(c *check, now time.Time) {
 	switch {
 	case c.dropped:

@@ -17,8 +17,8 @@ type world struct {
 	*schedule
 	epoch, now time.Time
 	flying     []flight
-	// answers are what the checks of a kind get to hear, the last one for ever. "ok", "fail", "warn" and "err",
-	// with "/3s" behind for an answer that takes so long.
+	// answers are what the checks of a kind get to hear, the last one for ever. "ok", "fail",
+	// "warn" and "err", with "/3s" behind for an answer that takes so long.
 	answers map[Kind]string
 	log     strings.Builder
 }
@@ -388,7 +388,7 @@ func dedent(s string) string {
 	return strings.Join(lines, "")
 }
 
-// TestOffsets tells whether the offsets of many containers are spread over the whole period.
+// TestOffsets reports whether the offsets of many containers are spread over the whole period.
 func TestOffsets(t *testing.T) {
 	var tenths [10]int
 	for i := range 10_000 {

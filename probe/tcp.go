@@ -11,16 +11,16 @@ import (
 
 // tcpAsker opens a connection and closes it again (pkg/probe/tcp).
 type tcpAsker struct {
-	dialer  *net.Dialer
+	dial    Dial
 	address string
 }
 
-func newTCPAsker(c *Container, a *corev1.TCPSocketAction, d *net.Dialer) asker {
+func newTCPAsker(c *Container, a *corev1.TCPSocketAction, d Dial) asker {
 	port, err := c.port(a.Port)
 	if err != nil {
 		return broken{err, handlerTCP}
 	}
-	return &tcpAsker{dialer: d, address: address(c.hostOr(a.Host), port)}
+	return &tcpAsker{dial: d, address: address(c.hostOr(a.Host), port)}
 }
 
 func (t *tcpAsker) handler() handler { return handlerTCP }
@@ -28,7 +28,7 @@ func (t *tcpAsker) handler() handler { return handlerTCP }
 func (t *tcpAsker) ask(ctx context.Context, timeout time.Duration) answer {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := t.dialer.DialContext(ctx, "tcp", t.address)
+	conn, err := t.dial(ctx, "tcp", t.address)
 	if err != nil {
 		return failed(err, err.Error())
 	}

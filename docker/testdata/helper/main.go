@@ -38,6 +38,11 @@ func main() {
 		for i := range count {
 			fmt.Println("line", i)
 		}
+	case "long": // <bytes> in one line between two short ones
+		count, _ := strconv.Atoi(args[0])
+		fmt.Println("before")
+		fmt.Println(strings.Repeat("x", count))
+		fmt.Println("after")
 	case "echo": // copies input to output until it ends
 		n, _ := io.Copy(os.Stdout, os.Stdin)
 		fmt.Println("bytes", n)
@@ -50,6 +55,16 @@ func main() {
 		size()
 	case "write": // <path> <text>
 		check(os.WriteFile(args[0], []byte(args[1]), 0o644))
+	case "read": // <path>
+		content, err := os.ReadFile(args[0])
+		check(err)
+		fmt.Print(string(content))
+	case "list": // <path>
+		entries, err := os.ReadDir(args[0])
+		check(err)
+		for _, e := range entries {
+			fmt.Print(e.Name())
+		}
 	case "link": // <target> <path>
 		check(os.Symlink(args[0], args[1]))
 	case "environment":
@@ -57,7 +72,10 @@ func main() {
 		dir, _ := os.Getwd()
 		groups, _ := os.Getgroups()
 		fmt.Println(strings.Join(args, " "), os.Getenv("GREETING"), name, dir, os.Getuid(), groups)
-	case "eat": // memory, until it is killed
+	case "eat": // memory, until it is killed, after a while
+		wait, err := time.ParseDuration(args[0])
+		check(err)
+		time.Sleep(wait)
 		var eaten [][]byte
 		for {
 			piece := make([]byte, 1<<20)
