@@ -4,16 +4,25 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/disruption"
+	"skiff/orchestrator/cluster/endpoints"
+	"skiff/orchestrator/cluster/endpointslicemirroring"
+	"skiff/orchestrator/cluster/endpointslices"
 	"skiff/orchestrator/cluster/garbage"
+	"skiff/orchestrator/cluster/ingress"
 	"skiff/orchestrator/cluster/namespaces"
 	"skiff/orchestrator/cluster/nodelife"
+	"skiff/orchestrator/cluster/ownservices"
 	"skiff/orchestrator/cluster/podgc"
+	"skiff/orchestrator/cluster/publishing"
 	"skiff/orchestrator/cluster/quota"
+	"skiff/orchestrator/cluster/routes"
 	"skiff/orchestrator/cluster/scheduling"
+	"skiff/orchestrator/cluster/servicecidrs"
 	"skiff/orchestrator/cluster/tainteviction"
 	"skiff/orchestrator/workload/cronjob"
 	"skiff/orchestrator/workload/daemonset"
@@ -37,87 +46,83 @@ const (
 	volumeWorkers      = 4
 	evictionWorkers    = 16
 	quotaWorkers       = 4
+	addressWorkers     = 16
+	endpointsWorkers   = 16 // Services' Endpoints, and as many for their slices
+	mirroringWorkers   = 4
+	routesWorkers      = 4
 )
 
 // workloads are the controllers of what has pods.
-func (s *Orchestrator) workloads(o Options) []Runner {
-	pods := registry.For[*corev1.Pod](o.Registry)
-	sets := replicas.Options{
-		Pods: pods, Feeds: s.feeds, Workers: replicasWorkers,
-		Recorder: func(component string) replicas.Recorder { return s.Recorder(component, "") },
-		Clock:    o.Clock, Logger: o.Logger, Metrics: s.metrics,
-	}
-	jobs := job.Options{
-		Pods: pods, Jobs: registry.For[*batchv1.Job](o.Registry), Recorder: s.Recorder(job.Component, ""), Feeds: s.feeds,
-		Workers: jobWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
-	}
+func (s *Orchestrator) workloads() []Runner {
+	r := s.env.Registry
+	pods := registry.For[*corev1.Pod](r)
+	sets := replicas.Options{Env: s.env, Pods: pods, Workers: replicasWorkers}
+	jobs := job.Options{Env: s.env, Pods: pods, Jobs: registry.For[*batchv1.Job](r), Workers: jobWorkers}
+	revisions := registry.For[*appsv1.ControllerRevision](r)
 	return []Runner{
-		replicas.NewReplicaSets(registry.For[*appsv1.ReplicaSet](o.Registry), sets),
-		replicas.NewReplicationControllers(registry.For[*corev1.ReplicationController](o.Registry), sets),
+		replicas.NewReplicaSets(registry.For[*appsv1.ReplicaSet](r), sets),
+		replicas.NewReplicationControllers(registry.For[*corev1.ReplicationController](r), sets),
 		job.New(jobs),
 		job.NewSweeper(jobs),
 		cronjob.New(cronjob.Options{
-			CronJobs: registry.For[*batchv1.CronJob](o.Registry), Jobs: registry.For[*batchv1.Job](o.Registry),
-			Recorder: s.Recorder(cronjob.Component, ""), Feeds: s.feeds,
-			Workers: cronJobWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
+			Env: s.env, CronJobs: registry.For[*batchv1.CronJob](r), Jobs: registry.For[*batchv1.Job](r), Workers: cronJobWorkers,
 		}),
 		deployment.New(deployment.Options{
-			Deployments: registry.For[*appsv1.Deployment](o.Registry), Sets: registry.For[*appsv1.ReplicaSet](o.Registry), Pods: pods,
-			Recorder: s.Recorder(deployment.Component, ""), Feeds: s.feeds,
-			Workers: deploymentsWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
+			Env: s.env, Deployments: registry.For[*appsv1.Deployment](r), Sets: registry.For[*appsv1.ReplicaSet](r), Pods: pods,
+			Workers: deploymentsWorkers,
 		}),
 		daemonset.New(daemonset.Options{
-			Sets: registry.For[*appsv1.DaemonSet](o.Registry), Pods: pods, Nodes: registry.For[*corev1.Node](o.Registry),
-			Revisions: registry.For[*appsv1.ControllerRevision](o.Registry), Recorder: s.Recorder(daemonset.Component, ""), Feeds: s.feeds,
-			Workers: setWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
+			Env: s.env, Sets: registry.For[*appsv1.DaemonSet](r), Pods: pods, Nodes: registry.For[*corev1.Node](r), Revisions: revisions,
+			Workers: setWorkers,
 		}),
 		statefulset.New(statefulset.Options{
-			Sets: registry.For[*appsv1.StatefulSet](o.Registry), Pods: pods, Claims: registry.For[*corev1.PersistentVolumeClaim](o.Registry),
-			Revisions: registry.For[*appsv1.ControllerRevision](o.Registry), Recorder: s.Recorder(statefulset.Component, ""), Feeds: s.feeds,
-			Workers: setWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
+			Env: s.env, Sets: registry.For[*appsv1.StatefulSet](r), Pods: pods, Claims: registry.For[*corev1.PersistentVolumeClaim](r),
+			Revisions: revisions, Workers: setWorkers,
 		}),
 	}
 }
 
 // cluster are the controllers of what all workloads share.
 func (s *Orchestrator) cluster(o Options) []Runner {
-	pods := registry.For[*corev1.Pod](o.Registry)
-	spaces := namespaces.Options{
-		Registry: o.Registry, Feeds: s.feeds, RootCA: o.RootCA, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
-	}
+	r := s.env.Registry
+	pods := registry.For[*corev1.Pod](r)
+	spaces := namespaces.Options{Env: s.env, RootCA: o.RootCA}
 	return []Runner{
 		namespaces.NewDefaults(spaces),
 		namespaces.NewDeletion(spaces),
-		disruption.New(disruption.Options{
-			Registry: o.Registry, Recorder: s.Recorder(disruption.Component, ""), Feeds: s.feeds,
-			Workers: disruptionWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
-		}),
+		disruption.New(disruption.Options{Env: s.env, Workers: disruptionWorkers}),
 		scheduling.New(scheduling.Options{
-			Pods: pods, Binder: o.Registry.Pods(), Recorder: s.Recorder(scheduling.Component, ""), Feeds: s.feeds,
-			Workers: schedulerWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
+			Env: s.env, Pods: pods, Nodes: registry.For[*corev1.Node](r), Binder: r.Pods(), Workers: schedulerWorkers,
 		}),
 		claims.New(claims.Options{
-			Claims: registry.For[*corev1.PersistentVolumeClaim](o.Registry), Volumes: registry.For[*corev1.PersistentVolume](o.Registry),
-			Pods: pods, Engine: o.Volumes, Recorder: s.Recorder(claims.Component, ""), Feeds: s.feeds,
-			Workers: volumeWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
+			Env: s.env, Claims: registry.For[*corev1.PersistentVolumeClaim](r), Volumes: registry.For[*corev1.PersistentVolume](r),
+			Classes: registry.For[*storagev1.StorageClass](r), Pods: pods, Engine: o.Volumes, Workers: volumeWorkers,
 		}),
-		garbage.New(garbage.Options{
-			Registry: o.Registry, Recorder: s.Recorder(garbage.Component, ""), Feeds: s.feeds,
-			Workers: garbageWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
-		}),
-		quota.New(quota.Options{
-			Registry: o.Registry, Feeds: s.feeds, Workers: quotaWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
-		}),
-		podgc.New(podgc.Options{
-			Registry: o.Registry, Threshold: o.PodThreshold, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
-		}),
-		nodelife.New(nodelife.Options{
-			Registry: o.Registry, Recorder: s.Recorder(nodelife.Component, ""), Feeds: s.feeds,
-			GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
-		}),
-		tainteviction.New(tainteviction.Options{
-			Registry: o.Registry, Recorder: s.Recorder(tainteviction.Component, ""), Feeds: s.feeds,
-			Workers: evictionWorkers, Clock: o.Clock, Logger: o.Logger, Metrics: s.metrics,
-		}),
+		garbage.New(garbage.Options{Env: s.env, Workers: garbageWorkers}),
+		quota.New(quota.Options{Env: s.env, Workers: quotaWorkers}),
+		servicecidrs.New(servicecidrs.Options{Env: s.env, Workers: addressWorkers}),
+		podgc.New(podgc.Options{Env: s.env, Threshold: o.PodThreshold}),
+		nodelife.New(nodelife.Options{Env: s.env, GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate}),
+		tainteviction.New(tainteviction.Options{Env: s.env, Workers: evictionWorkers}),
+		endpointslices.New(endpointslices.Options{Env: s.env, Workers: endpointsWorkers}),
+		endpoints.New(endpoints.Options{Env: s.env, Workers: endpointsWorkers}),
+		endpointslicemirroring.New(endpointslicemirroring.Options{Env: s.env, Workers: mirroringWorkers}),
+		ownservices.New(ownservices.Options{Env: s.env, Backends: []*ownservices.Backend{s.api, s.dns}}),
 	}
+}
+
+// network are the controllers that tell the pods' network and this machine where services are. There
+// are none without a network, as in tests.
+func (s *Orchestrator) network(n *Network) []Runner {
+	if n == nil {
+		return nil
+	}
+	runners := []Runner{
+		routes.New(routes.Options{Env: s.env, Router: n.Router, Machine: n.Machine, Trouble: n.Trouble, Workers: routesWorkers}),
+		publishing.New(publishing.Options{Env: s.env, Publisher: n.Publisher, At: n.PublishAt, Inside: n.Inside, NodeAddress: n.NodeAddress, Machine: n.Machine, Workers: routesWorkers}),
+	}
+	if n.FrontDoor.IsValid() {
+		runners = append(runners, ingress.New(ingress.Options{Env: s.env, Door: n.Door, Issue: n.IssueCertificate, Address: n.FrontDoor}))
+	}
+	return runners
 }

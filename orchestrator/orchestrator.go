@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +18,10 @@ import (
 	"skiff/manifests"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/cluster/claims"
+	"skiff/orchestrator/cluster/ingress"
+	"skiff/orchestrator/cluster/ownservices"
+	"skiff/orchestrator/cluster/publishing"
+	"skiff/orchestrator/cluster/routes"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
 )
@@ -37,12 +43,36 @@ type Options struct {
 	// set.
 	NodeGracePeriod  time.Duration
 	NodeEvictionRate *float64
+	// Network is the pods' network; nil if there is none.
+	Network *Network
 	// Clock is the real one unless set.
 	Clock clock.WithTicker
 	// Logger discards unless set.
 	Logger *slog.Logger
 	// Metrics may be nil.
 	Metrics prometheus.Registerer
+}
+
+// Network is what the controllers of the pods' network need.
+type Network struct {
+	// Router is told where services lead, Door what each name of the front door leads to.
+	Router routes.Router
+	Door   ingress.Door
+	// Publisher opens ports of this machine, on the address PublishAt. FrontDoor is where the front
+	// door listens; the zero value means that there is none.
+	Publisher publishing.Publisher
+	PublishAt netip.Addr
+	// Inside is this machine's address in the network, invalid if it has none, or none yet; and
+	// NodeAddress is where the router serves a node's ports.
+	Inside      func() netip.Addr
+	NodeAddress func(name string) netip.Addr
+	FrontDoor   netip.AddrPort
+	// IssueCertificate makes a certificate of skiff's own authority.
+	IssueCertificate func(names []string) (cert, key []byte, err error)
+	// Machine is the name of the node that is the engine's machine.
+	Machine string
+	// Trouble is why no traffic is ever going to reach services, empty if it will.
+	Trouble string
 }
 
 // Runner is a controller, or a node agent.
@@ -53,29 +83,24 @@ type Runner interface {
 
 // Orchestrator is the controllers and what they share.
 type Orchestrator struct {
-	feeds       *controller.Feeds
+	env         controller.Env
 	events      *events.Broker
-	metrics     *controller.Metrics
+	api, dns    *ownservices.Backend
 	controllers []Runner
 }
 
 // New makes the controllers.
 func New(o Options) *Orchestrator {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	s := &Orchestrator{
-		feeds: controller.NewFeeds(o.Registry.Store()),
-		events: events.New(events.Options{
-			Writer: registry.For[*corev1.Event](o.Registry), Scheme: manifests.Scheme(),
-			Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
-		}),
-		metrics: controller.NewMetrics(o.Metrics),
-	}
-	s.controllers = append(s.workloads(o), s.cluster(o)...)
+	s := &Orchestrator{events: events.New(events.Options{
+		Writer: registry.For[*corev1.Event](o.Registry), Scheme: manifests.Scheme(),
+		Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
+	}), api: ownservices.API(), dns: ownservices.DNS()}
+	s.env = controller.Env{
+		Registry: o.Registry, Feeds: controller.NewFeeds(o.Registry.Store()),
+		Recorder: func(component string) controller.Recorder { return s.Recorder(component, "") },
+		Clock:    o.Clock, Logger: o.Logger, Metrics: controller.NewMetrics(o.Metrics),
+	}.WithDefaults()
+	s.controllers = slices.Concat(s.workloads(), s.cluster(o), s.network(o.Network))
 	return s
 }
 
@@ -85,11 +110,17 @@ func (s *Orchestrator) Recorder(component, host string) *events.Recorder {
 	return s.events.Recorder(component, host)
 }
 
+// API is what the Service default/kubernetes leads to. Somebody has to Set it.
+func (s *Orchestrator) API() *ownservices.Backend { return s.api }
+
+// DNS is what the Service kube-system/kube-dns leads to, if there is one. Somebody has to Set it.
+func (s *Orchestrator) DNS() *ownservices.Backend { return s.dns }
+
 // Feeds are the shared watches of the store, which run while Run does.
-func (s *Orchestrator) Feeds() *controller.Feeds { return s.feeds }
+func (s *Orchestrator) Feeds() *controller.Feeds { return s.env.Feeds }
 
 // Metrics are those of all loops, nil without a registerer.
-func (s *Orchestrator) Metrics() *controller.Metrics { return s.metrics }
+func (s *Orchestrator) Metrics() *controller.Metrics { return s.env.Metrics }
 
 // Run runs the controllers and all others, node agents for example, until ctx
 // ends or one of them fails, which ends them all. It returns when all have
@@ -102,7 +133,7 @@ func (s *Orchestrator) Run(ctx context.Context, others ...Runner) error {
 	recorder.Go(func() error { return s.events.Run(recording) })
 
 	group, ctx := errgroup.WithContext(ctx)
-	for _, r := range append([]Runner{s.feeds}, append(s.controllers, others...)...) {
+	for _, r := range append([]Runner{s.env.Feeds}, append(s.controllers, others...)...) {
 		group.Go(func() error { return r.Run(ctx) })
 	}
 	err := group.Wait()

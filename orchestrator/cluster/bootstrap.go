@@ -1,27 +1,34 @@
 // Package cluster holds what looks after the cluster as a whole. Its parts have
-// a folder each: garbage, namespaces, podgc, scheduling.
+// a folder each: garbage, namespaces, podgc, scheduling and others.
 package cluster
 
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"skiff/manifests"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/ingress"
+	"skiff/orchestrator/controller"
 	"skiff/store"
 )
 
-// Bootstrap makes what every cluster has from the start and is not there yet:
-// the namespaces default, kube-system, kube-public and kube-node-lease, the
-// system's priority classes, and the Service of the API.
-func Bootstrap(ctx context.Context, r *registry.Registry) error {
+// Bootstrap makes what every cluster has from the start and is not there yet: the namespaces default,
+// kube-system, kube-public and kube-node-lease, the system's priority classes, the IngressClass of the
+// front door, the ServiceCIDR "kubernetes", and the Services of the API and of DNS.
+//
+// services is the range of that ServiceCIDR when there is none. Services that are older than
+// ServiceCIDRs are given addresses of it, with an event each. One that is stored keeps its range: that is
+// for SetServiceRange to change.
+func Bootstrap(ctx context.Context, r *registry.Registry, recorder controller.Recorder, services netip.Prefix) error {
 	// All at once, so that they share a transaction: the first start waits for it.
 	group, together := errgroup.WithContext(ctx)
 	for _, name := range []string{
@@ -34,24 +41,28 @@ func Bootstrap(ctx context.Context, r *registry.Registry) error {
 	for _, class := range manifests.SystemPriorityClasses() {
 		group.Go(func() error { return ensure(together, registry.For[*schedulingv1.PriorityClass](r), class) })
 	}
+	group.Go(func() error { return ensure(together, registry.For[*networkingv1.IngressClass](r), ingressClass()) })
+	group.Go(func() error { return ensureRange(together, r, recorder, services) })
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return ensure(ctx, registry.For[*corev1.Service](r), apiService())
+	return ensureServices(ctx, r)
 }
 
-// apiService is the Service by which every cluster's API is known. Its address is the first of the range, which clients
-// take for granted (k8s.io/kubernetes/pkg/controlplane/controller/kubernetesservice).
-func apiService() *corev1.Service {
-	return &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: metav1.NamespaceDefault, Name: "kubernetes",
-			Labels: map[string]string{"component": "apiserver", "provider": "kubernetes"},
-		},
-		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.96.0.1",
-			Ports: []corev1.ServicePort{{Name: "https", Protocol: corev1.ProtocolTCP, Port: 443, TargetPort: intstr.FromInt32(7443)}},
-		},
+// ensureRange sets the range of services to the one that is stored, or else to the one given: what is
+// wrong about it, or about the addresses of services, is put right.
+func ensureRange(ctx context.Context, r *registry.Registry, recorder controller.Recorder, services netip.Prefix) error {
+	if stored, ok := r.Services().DefaultRange(); ok {
+		services = stored
+	}
+	return SetServiceRange(ctx, r, recorder, services, nil)
+}
+
+// ingressClass is the class of the front door, which new Ingresses have by default.
+func ingressClass() *networkingv1.IngressClass {
+	return &networkingv1.IngressClass{
+		ObjectMeta: metav1.ObjectMeta{Name: "skiff", Annotations: map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}},
+		Spec:       networkingv1.IngressClassSpec{Controller: ingress.Controller},
 	}
 }
 

@@ -26,9 +26,10 @@ func (codec) Decode(_ string, data []byte) (store.Object, error) {
 	return o, json.Unmarshal(data, o)
 }
 
-// run runs f until the test ends.
+// run runs f until the test ends. Cleanup stops what was started last first, so that nothing finds
+// the store closed; t.Context() would end them all at once.
 func run(t *testing.T, f func(context.Context) error) {
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- f(ctx) }()
 	t.Cleanup(func() {
@@ -236,8 +237,8 @@ func TestSubscribeEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestSubscribePart: those who follow a part hear of its objects alone, and of one that moves in the part it leaves and
-// in the one it enters.
+// TestSubscribePart: those who follow a part hear of its objects alone, and of one that moves in
+// the part it leaves and in the one it enters.
 func TestSubscribePart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openStore(t, 0)

@@ -44,7 +44,8 @@ func (f *Feeds) Of(resource string) *Feed {
 // fails for another reason than being too slow.
 func (f *Feeds) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	// This member comes first and goes last, so that the group is open for feeds that are asked for at any time.
+	// This member comes first and goes last, so that the group is open for feeds that are asked for
+	// at any time.
 	group.Go(func() error {
 		<-ctx.Done()
 		f.mu.Lock()

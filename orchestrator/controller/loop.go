@@ -7,9 +7,10 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -41,12 +42,8 @@ type Loop[K comparable] struct {
 	// MinBackoff doubles with each failure of a key in succession up to
 	// MaxBackoff. Zero means the defaults.
 	MinBackoff, MaxBackoff time.Duration
-	// Clock is the real one unless set.
-	Clock clock.WithTicker
-	// Logger discards unless set.
-	Logger *slog.Logger
-	// Metrics may be nil.
-	Metrics *Metrics
+	// Env gives the loop its clock, logger and metrics.
+	Env Env
 }
 
 // Run works until ctx ends and everything it started has ended. It returns an
@@ -85,21 +82,8 @@ type runner[K comparable] struct {
 }
 
 func (l *Loop[K]) runner() *runner[K] {
-	c := l.Clock
-	if c == nil {
-		c = clock.RealClock{}
-	}
-	logger := l.Logger
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
-	least, most := l.MinBackoff, l.MaxBackoff
-	if least <= 0 {
-		least = DefaultMinBackoff
-	}
-	if most <= 0 {
-		most = DefaultMaxBackoff
-	}
+	env := l.Env.WithDefaults()
+	least, most := cmp.Or(l.MinBackoff, DefaultMinBackoff), cmp.Or(l.MaxBackoff, DefaultMaxBackoff)
 	return &runner[K]{
 		name:      l.Name,
 		reconcile: l.Reconcile,
@@ -107,10 +91,10 @@ func (l *Loop[K]) runner() *runner[K] {
 		// wake the process twice a second for every controller.
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[K](least, most),
-			workqueue.TypedRateLimitingQueueConfig[K]{Clock: c}),
-		clock:    c,
-		metrics:  l.Metrics,
-		failures: failures[K]{logger: logger.With("controller", l.Name)},
+			workqueue.TypedRateLimitingQueueConfig[K]{Clock: env.Clock}),
+		clock:    env.Clock,
+		metrics:  env.Metrics,
+		failures: failures[K]{logger: env.Logger.With("controller", l.Name)},
 	}
 }
 
@@ -133,6 +117,11 @@ func (r *runner[K]) look(ctx context.Context, key K) {
 	after, err := r.reconcile(ctx, key)
 	if err != nil && ctx.Err() != nil {
 		return // the work was cut off, it did not fail
+	}
+	if errors.Is(err, ErrOvertaken) {
+		r.metrics.Reconciled(r.name, r.clock.Since(start), nil)
+		r.queue.AddRateLimited(key)
+		return
 	}
 	r.metrics.Reconciled(r.name, r.clock.Since(start), err)
 	if err != nil {

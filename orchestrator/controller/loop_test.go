@@ -152,8 +152,8 @@ func TestFailureIsLoggedOnceUntilItChanges(t *testing.T) {
 		var log bytes.Buffer
 		n := 0
 		looks(t, time.Minute, &Loop[string]{
-			Name:   "test",
-			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Name: "test",
+			Env:  Env{Logger: slog.New(slog.NewTextHandler(&log, nil))},
 			Reconcile: func(context.Context, string) (time.Duration, error) {
 				n++
 				switch {
@@ -173,14 +173,37 @@ func TestFailureIsLoggedOnceUntilItChanges(t *testing.T) {
 	})
 }
 
+func TestOvertakenLookIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		reg := prometheus.NewRegistry()
+		n := 0
+		looks(t, time.Second, &Loop[string]{
+			Name: "test",
+			Env:  Env{Logger: slog.New(slog.NewTextHandler(&log, nil)), Metrics: NewMetrics(reg)},
+			Reconcile: func(context.Context, string) (time.Duration, error) {
+				if n++; n < 3 {
+					return 0, fmt.Errorf("writing: %w", ErrOvertaken)
+				}
+				return 0, nil
+			},
+		}, "a")
+		if n != 3 || log.Len() > 0 {
+			t.Errorf("%d looks, want 3; logged: %s", n, &log)
+		}
+		if counted := metric(t, reg, "skiff_reconcile_total"); strings.Contains(counted, "error") {
+			t.Errorf("counted %s", counted)
+		}
+	})
+}
+
 func TestLookCutOffByTheEndIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		reg := prometheus.NewRegistry()
 		looks(t, time.Second, &Loop[string]{
-			Name:    "test",
-			Logger:  slog.New(slog.NewTextHandler(&log, nil)),
-			Metrics: NewMetrics(reg),
+			Name: "test",
+			Env:  Env{Logger: slog.New(slog.NewTextHandler(&log, nil)), Metrics: NewMetrics(reg)},
 			Reconcile: func(ctx context.Context, _ string) (time.Duration, error) {
 				<-ctx.Done()
 				return 0, ctx.Err()
@@ -201,7 +224,7 @@ func TestMetrics(t *testing.T) {
 		m := NewMetrics(reg)
 		var depth string
 		l := &Loop[string]{
-			Name: "test", Metrics: m,
+			Name: "test", Env: Env{Metrics: m},
 			Reconcile: func(_ context.Context, key string) (time.Duration, error) {
 				if key == "a" {
 					depth = metric(t, reg, "skiff_queue_depth")

@@ -6,13 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are what all controllers report together:
-// skiff_reconcile_total{controller,result}, skiff_reconcile_seconds{controller}
-// and skiff_queue_depth{controller}. A nil Metrics reports nothing.
+// Metrics are what all controllers and node agents report together:
+// skiff_reconcile_total{controller,result}, skiff_reconcile_seconds{controller},
+// skiff_queue_depth{controller} and skiff_start_seconds{phase}. A nil Metrics reports nothing.
 type Metrics struct {
 	registerer prometheus.Registerer
 	total      *prometheus.CounterVec
 	seconds    *prometheus.HistogramVec
+	starts     *prometheus.HistogramVec
 }
 
 // NewMetrics registers the metrics; registerer may be nil.
@@ -29,8 +30,13 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 			Name: "skiff_reconcile_seconds", Help: "How long a look at a key took.",
 			Buckets: prometheus.ExponentialBuckets(0.00001, 4, 10),
 		}, []string{"controller"}),
+		starts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "skiff_start_seconds",
+			Help:    "Where the time of a container's start goes: plan, prepare, create, start, report.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+		}, []string{"phase"}),
 	}
-	registerer.MustRegister(m.total, m.seconds)
+	registerer.MustRegister(m.total, m.seconds, m.starts)
 	return m
 }
 
@@ -45,6 +51,13 @@ func (m *Metrics) Reconciled(controller string, took time.Duration, err error) {
 	}
 	m.total.WithLabelValues(controller, result).Inc()
 	m.seconds.WithLabelValues(controller).Observe(took.Seconds())
+}
+
+// StartPhase reports how long a phase of a container's start took.
+func (m *Metrics) StartPhase(phase string, took time.Duration) {
+	if m != nil {
+		m.starts.WithLabelValues(phase).Observe(took.Seconds())
+	}
 }
 
 // Depth reports the length of a queue, asked for only when someone looks at the

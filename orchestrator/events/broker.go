@@ -191,7 +191,7 @@ func (b *Broker) update(ctx context.Context, e *corev1.Event) error {
 	return err
 }
 
-// homeless tells whether the event's namespace is gone or going, and its events
+// homeless reports whether the event's namespace is gone or going, and its events
 // with it.
 func homeless(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)

@@ -106,7 +106,7 @@ func identify(e *corev1.Event) identity {
 	}
 }
 
-// crowded tells whether a group has so many messages that they are combined.
+// crowded reports whether a group has so many messages that they are combined.
 func (c *correlator) crowded(id identity, now time.Time) bool {
 	known, _ := c.groups.Get(id.group)
 	s, ok := known.(*similar)

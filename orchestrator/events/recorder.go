@@ -25,9 +25,9 @@ func (r *Recorder) Event(object runtime.Object, eventType, reason, format string
 	r.Prepare(object, eventType, reason, format, args...)()
 }
 
-// Prepare is Event for what is about to be done: the event bears the time of this call, and is recorded when the returned
-// function is called, once it has been done. Whoever is woken by the deed may be quicker with an event of his own, which
-// must not come first in a list.
+// Prepare is Event for what is about to be done: the event bears the time of this call, and is
+// recorded when the returned function is called, once it has been done. Whoever is woken by the
+// deed may be quicker with an event of his own, which must not come first in a list.
 func (r *Recorder) Prepare(object runtime.Object, eventType, reason, format string, args ...any) (record func()) {
 	ref, err := r.broker.refer(object)
 	if err != nil {

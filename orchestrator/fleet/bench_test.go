@@ -9,11 +9,12 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 
+	"skiff/manifests/nodefacts"
 	"skiff/manifests/registry"
 )
 
-// BenchmarkSimulatedPods is a whole daemon's work for pods on a hundred simulated
-// nodes, from the create of their ReplicaSet to the last one Ready.
+// BenchmarkSimulatedPods measures a whole daemon with pods on a hundred simulated nodes, from the
+// creation of their ReplicaSet until all are Ready.
 func BenchmarkSimulatedPods(b *testing.B) {
 	for _, pods := range []int{1_000, 10_000} {
 		b.Run(fmt.Sprint(pods), func(b *testing.B) {
@@ -33,7 +34,7 @@ func BenchmarkSimulatedPods(b *testing.B) {
 				})
 				before, written := live(), w.registry.Store().Snapshot("pods").Revision()
 				b.StartTimer()
-				w.replicas("kubia", int32(pods), map[string]string{LabelSimulated: "true"})
+				w.replicas("kubia", int32(pods), map[string]string{nodefacts.LabelSimulated: "true"})
 				sets := registry.For[*appsv1.ReplicaSet](w.registry)
 				wait(b, func() bool {
 					rs, err := sets.Get("default", "kubia")

@@ -11,13 +11,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff/docker"
+	"skiff/manifests/nodefacts"
 	"skiff/manifests/registry"
 )
 
 func TestPlan(t *testing.T) {
 	on := &corev1.Node{ObjectMeta: metav1.ObjectMeta{UID: "1"}}
-	power := &corev1.Node{ObjectMeta: metav1.ObjectMeta{UID: "1", Annotations: map[string]string{AnnotationPower: "off"}}}
-	small := &corev1.Node{ObjectMeta: metav1.ObjectMeta{UID: "1", Annotations: map[string]string{AnnotationCapacity: "pods=1"}}}
+	power := &corev1.Node{ObjectMeta: metav1.ObjectMeta{UID: "1", Annotations: map[string]string{nodefacts.AnnotationPower: "off"}}}
+	small := &corev1.Node{ObjectMeta: metav1.ObjectMeta{UID: "1", Annotations: map[string]string{nodefacts.AnnotationCapacity: "pods=1"}}}
 	next := &corev1.Node{ObjectMeta: metav1.ObjectMeta{UID: "2"}}
 	for _, c := range []struct {
 		name string
@@ -26,17 +27,17 @@ func TestPlan(t *testing.T) {
 	}{
 		{"new", snapshot{node: on, exists: true}, "start agent: its power is on"},
 		{"runs", snapshot{node: on, exists: true, uid: "1", running: true}, ""},
-		{"new, and off", snapshot{node: power, exists: true}, "halt containers: its power is off"},
-		{"switched off", snapshot{node: power, exists: true, uid: "1", running: true}, "stop agent: its power is off\nhalt containers: its power is off"},
-		{"could not be halted", snapshot{node: power, exists: true, uid: "1"}, "halt containers: its power is off"},
-		{"is off", snapshot{node: power, exists: true, uid: "1", halted: true}, ""},
-		{"switched on", snapshot{node: on, exists: true, uid: "1", halted: true}, "start agent: its power is on"},
+		{"new, and off", snapshot{node: power, exists: true}, "kill containers: its power is off"},
+		{"switched off", snapshot{node: power, exists: true, uid: "1", running: true}, "stop agent: its power is off\nkill containers: its power is off"},
+		{"could not be halted", snapshot{node: power, exists: true, uid: "1"}, "kill containers: its power is off"},
+		{"is off", snapshot{node: power, exists: true, uid: "1", killed: true}, ""},
+		{"switched on", snapshot{node: on, exists: true, uid: "1", killed: true}, "start agent: its power is on"},
 		{"smaller", snapshot{node: small, exists: true, uid: "1", running: true}, "stop agent: its capacity has changed\nstart agent: its power is on"},
-		{"gone", snapshot{uid: "1", running: true}, "stop agent: the node is gone\nscrap: the node is gone"},
-		{"gone while it was off", snapshot{uid: "1", halted: true}, "scrap: the node is gone"},
+		{"gone", snapshot{uid: "1", running: true}, "stop agent: the node is gone\ndestroy: the node is gone"},
+		{"gone while it was off", snapshot{uid: "1", killed: true}, "destroy: the node is gone"},
 		{"another of its name", snapshot{node: next, exists: true, uid: "1", running: true},
-			"stop agent: another node has its name\nscrap: another node has its name\nstart agent: its power is on"},
-		{"no longer ours", snapshot{exists: true, uid: "1", running: true}, "stop agent: the node is not skiff's to run\nlet go: the node is not skiff's to run"},
+			"stop agent: another node has its name\ndestroy: another node has its name\nstart agent: its power is on"},
+		{"no longer ours", snapshot{exists: true, uid: "1", running: true}, "stop agent: the node is not skiff's to run\nrelease: the node is not skiff's to run"},
 		{"never ours", snapshot{exists: true}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -54,7 +55,7 @@ func TestCapacity(t *testing.T) {
 		"pods":            "annotation skiff/capacity of node n: \"pods\" is not a resource and its quantity, as pods=110",
 		"pods=-1":         "annotation skiff/capacity of node n: \"pods=-1\" is not a resource and its quantity, as pods=110",
 	} {
-		list, err := capacity(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Annotations: map[string]string{AnnotationCapacity: text}}})
+		list, err := capacity(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Annotations: map[string]string{nodefacts.AnnotationCapacity: text}}})
 		var words []string
 		for _, name := range []corev1.ResourceName{"cpu", "pods"} {
 			if q, ok := list[name]; ok {
@@ -93,7 +94,7 @@ func TestNodeFailsAndReturns(t *testing.T) {
 		w.add("b")
 		pass(2 * time.Second)
 		w.expect("a is ready", w.ready("a"), "True")
-		w.replicas("kubia", 4, map[string]string{LabelVirtual: "true"}, func(s *corev1.PodSpec) { s.TerminationGracePeriodSeconds = nil })
+		w.replicas("kubia", 4, map[string]string{nodefacts.LabelVirtual: "true"}, func(s *corev1.PodSpec) { s.TerminationGracePeriodSeconds = nil })
 		pass(2 * time.Second)
 		w.expect("pods", w.readyOn(), "a=2 b=2")
 		w.expect("containers", w.containers(), "a:running a:running b:running b:running")
@@ -129,12 +130,12 @@ func TestNodeFailsAndReturns(t *testing.T) {
 	})
 }
 
-// TestShortFailure: a node that is back before its pods are driven away restarts them.
+// TestShortFailure holds that a node that is back before its pods are evicted restarts them.
 func TestShortFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add("a")
-		w.replicas("kubia", 1, map[string]string{LabelVirtual: "true"})
+		w.replicas("kubia", 1, map[string]string{nodefacts.LabelVirtual: "true"})
 		pass(2 * time.Second)
 		before := w.pods()[0]
 		w.power("a", "off")
@@ -155,7 +156,7 @@ func TestRemovedNode(t *testing.T) {
 		w.add("a")
 		w.add("b")
 		pass(time.Second)
-		w.replicas("kubia", 2, map[string]string{LabelVirtual: "true"})
+		w.replicas("kubia", 2, map[string]string{nodefacts.LabelVirtual: "true"})
 		pass(2 * time.Second)
 		w.expect("pods", w.readyOn(), "a=1 b=1")
 		w.remove("b")
@@ -171,13 +172,14 @@ func TestRemovedNode(t *testing.T) {
 	})
 }
 
-// TestSameNameAgain: a node made anew under its old name has nothing of the old one.
+// TestSameNameAgain holds that a node that is created again under its old name has nothing of the
+// old one.
 func TestSameNameAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add("a")
 		pass(time.Second)
-		w.replicas("kubia", 1, map[string]string{LabelVirtual: "true"})
+		w.replicas("kubia", 1, map[string]string{nodefacts.LabelVirtual: "true"})
 		pass(time.Second)
 		w.remove("a")
 		w.add("a")
@@ -195,7 +197,7 @@ func TestDaemonRestart(t *testing.T) {
 		w.add("b", "off")
 		w.add("c")
 		pass(time.Second)
-		w.replicas("kubia", 2, map[string]string{LabelVirtual: "true"})
+		w.replicas("kubia", 2, map[string]string{nodefacts.LabelVirtual: "true"})
 		pass(2 * time.Second)
 		w.expect("pods", w.readyOn(), "a=1 c=1")
 		before := w.pods()
@@ -225,14 +227,15 @@ func TestDaemonRestart(t *testing.T) {
 	})
 }
 
-// TestEngineOutage: what could not be done to containers is done when the engine is back.
+// TestEngineOutage holds that what could not be done during an outage is done when the engine is
+// back.
 func TestEngineOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add("a")
 		w.add("b")
 		pass(time.Second)
-		w.replicas("kubia", 2, map[string]string{LabelVirtual: "true"})
+		w.replicas("kubia", 2, map[string]string{nodefacts.LabelVirtual: "true"})
 		pass(2 * time.Second)
 		w.engine.Outage(docker.ErrUnavailable)
 		w.power("a", "off")
@@ -249,8 +252,8 @@ func TestMachinesOwnNodeIsLeftAlone(t *testing.T) {
 		w := newWorld(t)
 		pass(time.Second)
 		_, err := registry.For[*corev1.Node](w.registry).Update(context.Background(), "", own, func(n *corev1.Node) error {
-			n.Labels[LabelVirtual] = "true"
-			n.Annotations = map[string]string{AnnotationPower: "off"}
+			n.Labels[nodefacts.LabelVirtual] = "true"
+			n.Annotations = map[string]string{nodefacts.AnnotationPower: "off"}
 			return nil
 		})
 		if err != nil {
@@ -258,7 +261,8 @@ func TestMachinesOwnNodeIsLeftAlone(t *testing.T) {
 		}
 		pass(time.Minute)
 		w.expect("ready", w.ready(own), "True")
-		// Deleting its object is an accident: it registers itself again, before its pods are given up.
+		// Deleting its object is an accident: it registers itself again, before its pods are given
+		// up.
 		w.remove(own)
 		pass(11 * time.Second)
 		w.expect("ready", w.ready(own), "True")
@@ -269,7 +273,7 @@ func TestSimulatedNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add("s", "simulated", "capacity=pods=3")
-		w.replicas("kubia", 4, map[string]string{LabelSimulated: "true"}, func(s *corev1.PodSpec) {
+		w.replicas("kubia", 4, map[string]string{nodefacts.LabelSimulated: "true"}, func(s *corev1.PodSpec) {
 			s.Containers[0].ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"false"}}}}
 		})
 		pass(3 * time.Second)
@@ -339,8 +343,8 @@ func podOf(w *world, app string) *corev1.Pod {
 	return nil
 }
 
-// TestStoppedNodeKeepsItsAddresses: a pod of a node that has been off, through a restart of the daemon as well, comes
-// back under its address, which nobody else has got meanwhile.
+// TestStoppedNodeKeepsItsAddresses holds that a pod of a node that was off keeps its address, which
+// nobody else gets meanwhile, through a restart of the daemon too.
 func TestStoppedNodeKeepsItsAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -12,20 +12,23 @@ import (
 type Machine interface {
 	// Agent returns a new agent, to be run once.
 	Agent(n *corev1.Node) (*node.Agent, error)
-	// Halt ends all containers of the node at once, as a power failure does, and
-	// tells how many still ran. They are left for the next agent to find.
-	Halt(ctx context.Context) (ended int, err error)
-	// Scrap removes the node's containers and all that was kept for its pods.
-	Scrap(ctx context.Context) error
+	// Kill ends all containers of the node at once, as a power failure does, and returns how many
+	// still ran. They stay on the engine for the next agent.
+	Kill(ctx context.Context) (killed int, err error)
+	// Destroy removes the node's containers and everything that was kept for its pods.
+	Destroy(ctx context.Context) error
 }
 
-// Yard is where machines come from.
-type Yard interface {
-	// Machine returns the machine of a node. What an earlier daemon has left of it
-	// is there.
+// Provider provides machines.
+type Provider interface {
+	// Machine returns the machine of a node. It has what an earlier daemon left of the node.
 	Machine(n *corev1.Node) Machine
-	// Abandoned names the nodes of which something is left, except those in known.
-	Abandoned(ctx context.Context, known func(node string) bool) ([]string, error)
-	// Scrap removes what is left of a node, whatever kind it was.
-	Scrap(ctx context.Context, node string) error
+	// Orphans are the nodes of which something is left on this machine, except those that are
+	// known.
+	Orphans(ctx context.Context, known func(node string) bool) ([]string, error)
+	// Watch calls started with the name of a node, until ctx ends, whenever one of its containers
+	// may have started, and with an empty name when that may be so for any node.
+	Watch(ctx context.Context, started func(node string)) error
+	// Destroy removes what is left of a node of any kind.
+	Destroy(ctx context.Context, node string) error
 }

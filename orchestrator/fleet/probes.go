@@ -4,19 +4,18 @@ import (
 	"context"
 	"sync"
 
-	"skiff/orchestrator/node"
 	"skiff/probe"
 )
 
-// Probes is one pool that asks the containers of all nodes on the engine, and
-// tells each node's agent about its own.
+// Probes is one pool that probes the containers of all nodes on the engine. It is the node.Prober
+// of their agents.
 type Probes struct {
 	pool *probe.Pool
-	// owners are the agents by the run of a container that they have asked about.
-	owners sync.Map // of probe.Key to *node.Agent
+	// reports are what to call with results: a func(probe.Result) by probe.Key.
+	reports sync.Map
 }
 
-// NewProbes makes the pool. Its Report is set here.
+// NewProbes makes the pool. It replaces the options' Report.
 func NewProbes(o probe.Options) (*Probes, error) {
 	p := &Probes{}
 	o.Report = p.report
@@ -25,47 +24,35 @@ func NewProbes(o probe.Options) (*Probes, error) {
 	return p, err
 }
 
-// Run asks until ctx ends.
+// Run probes until ctx ends.
 func (p *Probes) Run(ctx context.Context) error { return p.pool.Run(ctx) }
 
-// Agent makes an agent that has its containers asked here.
-func (p *Probes) Agent(o node.Options) *node.Agent {
-	mine := &prober{probes: p}
-	o.Prober = mine
-	mine.agent = node.New(o)
-	return mine.agent
-}
-
 func (p *Probes) report(r probe.Result) {
-	if owner, ok := p.owners.Load(r.Key); ok {
-		owner.(*node.Agent).ProbeResult(r)
+	if report, ok := p.reports.Load(r.Key); ok {
+		report.(func(probe.Result))(r)
 	}
 }
 
-// prober is an agent's part of the pool.
-type prober struct {
-	probes *Probes
-	agent  *node.Agent
+// Set implements node.Prober.
+func (p *Probes) Set(c probe.Container, report func(probe.Result)) {
+	p.reports.Store(c.Key, report)
+	p.pool.Set(c)
 }
 
-func (p *prober) Set(c probe.Container) {
-	p.probes.owners.Store(c.Key, p.agent)
-	p.probes.pool.Set(c)
+// Remove implements node.Prober.
+func (p *Probes) Remove(key probe.Key) {
+	p.pool.Remove(key)
+	p.reports.Delete(key)
 }
 
-func (p *prober) Remove(key probe.Key) {
-	p.probes.pool.Remove(key)
-	p.probes.owners.Delete(key)
-}
+// State implements node.Prober.
+func (p *Probes) State(key probe.Key) (probe.State, bool) { return p.pool.State(key) }
 
-func (p *prober) State(key probe.Key) (probe.State, bool) { return p.probes.pool.State(key) }
+// alwaysHealthy is the prober of simulated nodes: every probe of their containers succeeds.
+type alwaysHealthy struct{}
 
-// well is the prober of simulated nodes: nobody is there to be asked, and all are
-// well.
-type well struct{}
-
-func (well) Set(probe.Container) {}
-func (well) Remove(probe.Key)    {}
-func (well) State(probe.Key) (probe.State, bool) {
+func (alwaysHealthy) Set(probe.Container, func(probe.Result)) {}
+func (alwaysHealthy) Remove(probe.Key)                        {}
+func (alwaysHealthy) State(probe.Key) (probe.State, bool) {
 	return probe.State{Startup: probe.Success, Liveness: probe.Success, Readiness: probe.Success}, true
 }

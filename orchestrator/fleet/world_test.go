@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,19 +24,21 @@ import (
 	"skiff/docker"
 	"skiff/manifests"
 	"skiff/manifests/admission"
+	"skiff/manifests/nodefacts"
 	"skiff/manifests/registry"
 	"skiff/orchestrator"
 	"skiff/orchestrator/cluster"
 	"skiff/orchestrator/node"
 	"skiff/orchestrator/node/memory"
+	"skiff/orchestrator/node/pod"
 	"skiff/probe"
 	"skiff/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a whole daemon without API and engine: the engine is one in memory,
-// which outlives the daemon as a real one does.
+// world is a whole daemon without the API. Its engine is in memory and outlives it, as a real one
+// does.
 type world struct {
 	testing.TB
 	dir    string
@@ -43,6 +46,8 @@ type world struct {
 	// seconds is the default toleration, and grace how long a node may be silent.
 	seconds int64
 	grace   time.Duration
+	// runtime is the engine as the agents see it, engine itself unless set.
+	runtime node.Runtime
 
 	registry *registry.Registry
 	fleet    *Fleet
@@ -58,7 +63,7 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// start starts a daemon on what an earlier one has left.
+// start starts a daemon with the data of an earlier one.
 func (w *world) start() {
 	w.Helper()
 	s, err := store.Open(store.Options{Path: filepath.Join(w.dir, "skiff.db"), Codec: manifests.StoreCodec(), Indexes: registry.Indexes()})
@@ -75,17 +80,17 @@ func (w *world) start() {
 	}
 	network := netip.MustParsePrefix("10.0.0.0/16")
 	shared := node.Options{
-		Registry: w.registry, Feeds: controllers.Feeds(), Runtime: w.engine, Addresses: docker.NewAddresses(network, network.Addr().Next()),
-		HostIP: netip.MustParseAddr("192.0.2.1"), LeaseInterval: w.grace / 4,
+		Registry: w.registry, Feeds: controllers.Feeds(), Runtime: cmp.Or[node.Runtime](w.runtime, w.engine), Addresses: docker.NewAddresses(network, network.Addr().Next()),
+		HostIP: func() netip.Addr { return netip.MustParseAddr("192.0.2.1") }, Prober: probes, LeaseInterval: w.grace / 4,
 	}
 	mine := shared
 	mine.Name, mine.VolumeDir = own, filepath.Join(w.dir, "volumes")
 	mine.Recorder = controllers.Recorder("kubelet", own)
-	agent := probes.Agent(mine)
+	agent := node.New(mine)
 	w.fleet = New(Options{
 		Registry: w.registry, Feeds: controllers.Feeds(), Own: agent,
-		Yard: NewYard(YardOptions{
-			Node: shared, Dir: filepath.Join(w.dir, "nodes"), Probes: probes, Logger: slog.New(slog.DiscardHandler),
+		Provider: NewProvider(ProviderOptions{
+			Node: shared, Dir: filepath.Join(w.dir, "nodes"), Logger: slog.New(slog.DiscardHandler),
 			Recorder: func(name string) node.Recorder { return controllers.Recorder("kubelet", name) },
 		}),
 	})
@@ -97,7 +102,8 @@ func (w *world) run(s *store.Store, controllers *orchestrator.Orchestrator, agen
 	storing, stopStore := context.WithCancel(context.Background())
 	stored := make(chan error, 1)
 	go func() { stored <- s.Run(storing) }()
-	if err := cluster.Bootstrap(context.Background(), w.registry); err != nil {
+	services := netip.MustParsePrefix("10.244.48.0/20")
+	if err := cluster.Bootstrap(context.Background(), w.registry, controllers.Recorder("test", ""), services); err != nil {
 		w.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -123,16 +129,16 @@ func (w *world) restart() {
 // add makes a virtual node. Words are "simulated", "off", "capacity=…" and labels.
 func (w *world) add(name string, words ...string) {
 	w.Helper()
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{LabelVirtual: "true"}, Annotations: map[string]string{}}}
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{nodefacts.LabelVirtual: "true"}, Annotations: map[string]string{}}}
 	for _, word := range words {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
 		case "simulated":
-			n.Labels[LabelSimulated] = "true"
+			n.Labels[nodefacts.LabelSimulated] = "true"
 		case "off":
-			n.Annotations[AnnotationPower] = "off"
+			n.Annotations[nodefacts.AnnotationPower] = "off"
 		case "capacity":
-			n.Annotations[AnnotationCapacity] = value
+			n.Annotations[nodefacts.AnnotationCapacity] = value
 		default:
 			n.Labels[key] = value
 		}
@@ -148,7 +154,7 @@ func (w *world) power(name, value string) {
 		if n.Annotations == nil {
 			n.Annotations = map[string]string{}
 		}
-		n.Annotations[AnnotationPower] = value
+		n.Annotations[nodefacts.AnnotationPower] = value
 		return nil
 	})
 	if err != nil {
@@ -177,7 +183,7 @@ func (w *world) ready(name string) string {
 	return "-"
 }
 
-// replicas makes a ReplicaSet whose pods run on the nodes selected.
+// replicas creates a ReplicaSet whose pods run on the selected nodes.
 func (w *world) replicas(name string, n int32, selector map[string]string, change ...func(*corev1.PodSpec)) {
 	w.Helper()
 	labels := map[string]string{"app": name}
@@ -230,7 +236,7 @@ func (w *world) containers() string {
 	}
 	var words []string
 	for _, c := range list {
-		words = append(words, node.Of(c.Labels)+":"+string(c.State))
+		words = append(words, pod.NodeOf(c.Labels)+":"+string(c.State))
 	}
 	slices.Sort(words)
 	return strings.Join(words, " ")

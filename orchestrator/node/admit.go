@@ -3,91 +3,80 @@ package node
 import (
 	corev1 "k8s.io/api/core/v1"
 
+	"skiff/manifests/podfacts"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/node/pod"
 )
 
-// refusal is why a node does not take a pod that was bound to it past the scheduler.
-type refusal struct{ reason, message string }
-
-// reject is a refusal in kubelet's words (k8s.io/kubernetes/pkg/kubelet/kubelet.go, rejectPod).
-func reject(reason, message string) *refusal {
-	return &refusal{reason: reason, message: "Pod was rejected: " + message}
+// rejection is the reason in kubelet's words (k8s.io/kubernetes/pkg/kubelet/kubelet.go, rejectPod).
+func rejection(reason, message string) *pod.Rejection {
+	return &pod.Rejection{Reason: reason, Message: "Pod was rejected: " + message}
 }
 
-// Kubelet's refusals of a pod whose host ports another pod has, and of one that does not want this node
-// (k8s.io/kubernetes/pkg/kubelet/lifecycle/predicate.go).
+// Kubelet's rejections of a pod whose host ports another pod has, and of one whose node selector or
+// affinity excludes the node (k8s.io/kubernetes/pkg/kubelet/lifecycle/predicate.go).
 var (
-	portsTaken = reject("NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
-	notItsNode = reject("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector")
+	portsTaken = rejection("NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+	notItsNode = rejection("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector")
 )
 
-// admit tells why the node does not take a pod, nil if it does. Either is decided once: a pod that has been begun with
-// stays, and one that was refused has to be made anew.
-func (a *Agent) admit(r *record, v *view) *refusal {
-	if refused, decided := r.admission(); decided {
-		return refused
+// admit returns why the node rejects a pod, nil if it admits it. This is decided once: an admitted
+// pod stays, and a rejected one has to be created again.
+func (a *Agent) admit(r *record, v *pod.View) *pod.Rejection {
+	if rejected, decided := r.admission(); decided {
+		return rejected
 	}
-	if v.engineGone != "" || v.pod.DeletionTimestamp != nil || isTerminal(v.pod.Status.Phase) || len(v.attempts) > 0 || len(v.works) > 0 {
+	if v.EngineDown != "" || v.Pod.DeletionTimestamp != nil || podfacts.Terminal(v.Pod) || len(v.Attempts) > 0 || len(v.Operations) > 0 {
 		return nil
 	}
-	// One pod at a time: two that do not both fit must not both be taken.
+	// One pod at a time: of two that do not both fit, only one may be admitted.
 	a.admission.Lock()
 	defer a.admission.Unlock()
-	if refused, decided := r.admission(); decided {
-		return refused
+	if rejected, decided := r.admission(); decided {
+		return rejected
 	}
-	refused := a.unfit(v.pod)
-	r.mu.Lock()
-	r.refused, r.admitted = refused, refused == nil
-	r.mu.Unlock()
-	if refused != nil {
-		a.tell(v.pod, "", corev1.EventTypeWarning, refused.reason, "%s", refused.message)
+	rejected := a.unsuited(v.Pod)
+	r.decide(rejected)
+	if rejected != nil {
+		a.emit(v.Pod, "", corev1.EventTypeWarning, rejected.Reason, "%s", rejected.Message)
 	}
-	return refused
+	return rejected
 }
 
-// admission is what has been decided about the pod, if anything has.
-func (r *record) admission() (refused *refusal, decided bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.refused, r.refused != nil || r.admitted
-}
-
-// unfit tells what about the node does not suit a pod that has not been begun with, in the order in which kubelet looks.
-func (a *Agent) unfit(pod *corev1.Pod) *refusal {
-	// A pod with a start time has been taken by an earlier daemon, which did not come to make anything for it.
-	if pod.Status.StartTime == nil {
-		if refused := a.lacking(pod); refused != nil {
-			return refused
+// unsuited returns why the node can't run a pod that has not begun, nil if it can. It checks in the
+// order of kubelet.
+func (a *Agent) unsuited(p *corev1.Pod) *pod.Rejection {
+	// A pod with a start time was admitted by an earlier daemon that created nothing for it.
+	if p.Status.StartTime == nil {
+		if rejected := forbiddenSysctl(p, a.AllowedUnsafeSysctls, a.machine.kernel()); rejected != nil {
+			return rejected
 		}
-		if !a.isWantedBy(pod) {
+		if rejected := a.lacking(p); rejected != nil {
+			return rejected
+		}
+		if !a.isWantedBy(p) {
 			return notItsNode
 		}
 	}
-	ports := publishedPorts(&pod.Spec)
+	ports := publishedPorts(&p.Spec)
 	if len(ports) == 0 {
 		return nil
 	}
 	for _, other := range a.pods.ByIndex(registry.IndexNode, a.Name) {
-		if other.UID == pod.UID || isTerminal(other.Status.Phase) || !conflict(ports, publishedPorts(&other.Spec)) {
+		if other.UID == p.UID || podfacts.Terminal(other) || !conflict(ports, publishedPorts(&other.Spec)) {
 			continue
 		}
-		if a.begun(other) || older(other, pod) {
+		if a.begun(other) || older(other, p) {
 			return portsTaken
 		}
 	}
 	return nil
 }
 
-// begun tells whether a pod has been taken, or anything has been made for it.
-func (a *Agent) begun(pod *corev1.Pod) bool {
-	r := a.known(pod.UID)
-	if r == nil {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.admitted || len(r.attempts) > 0 || len(r.works) > 0
+// begun reports whether a pod has been admitted, or anything has been done for it.
+func (a *Agent) begun(p *corev1.Pod) bool {
+	r := a.records.get(p.UID)
+	return r != nil && r.begun()
 }
 
 func older(a, b *corev1.Pod) bool {
@@ -97,9 +86,10 @@ func older(a, b *corev1.Pod) bool {
 	return a.CreationTimestamp.Before(&b.CreationTimestamp)
 }
 
+// publishedPorts are the ports that a pod publishes on the machine.
 func publishedPorts(spec *corev1.PodSpec) []corev1.ContainerPort {
 	var ports []corev1.ContainerPort
-	for _, c := range allContainers(spec) {
+	for _, c := range pod.AllContainers(spec) {
 		for _, p := range c.Ports {
 			if p.HostPort > 0 {
 				ports = append(ports, p)
@@ -109,7 +99,7 @@ func publishedPorts(spec *corev1.PodSpec) []corev1.ContainerPort {
 	return ports
 }
 
-// conflict tells whether two pods can not both have their ports.
+// conflict reports whether two pods can't both have their ports.
 func conflict(a, b []corev1.ContainerPort) bool {
 	all := func(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
 	for _, p := range a {

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
 )
 
 func TestAgentRefusesAPodWhosePortIsTaken(t *testing.T) {
@@ -16,14 +17,14 @@ func TestAgentRefusesAPodWhosePortIsTaken(t *testing.T) {
 		w.pod("first", withPort)
 		w.want("first", "Running | kubia running ready")
 		w.pod("second", withPort)
-		w.want("second", "Failed | NodePorts | kubia ContainerCreating")
-		w.wantEvents("second", "Warning NodePorts "+portsTaken.message)
+		w.want("second", "Failed | NodePorts")
+		w.wantEvents("second", "Warning NodePorts "+portsTaken.Message)
 		w.wantContainers("first running")
 		w.pod("other", strings.Replace(withPort, "hostPort: 8080", "hostPort: 8081", 1))
 		w.want("other", "Running | kubia running ready")
-		w.delete("first", seconds64(0))
+		w.delete("first", ptr.To[int64](0))
 		w.pass(time.Minute)
-		w.want("second", "Failed | NodePorts | kubia ContainerCreating")
+		w.want("second", "Failed | NodePorts")
 		w.pod("third", withPort)
 		w.want("third", "Running | kubia running ready")
 		w.restart(func() {})
@@ -31,7 +32,7 @@ func TestAgentRefusesAPodWhosePortIsTaken(t *testing.T) {
 	})
 }
 
-// Whoever binds a pod past the scheduler gets kubelet's refusal of what does not fit.
+// A pod that was bound without the scheduler and does not fit is rejected in kubelet's words.
 func TestAgentRefusesAPodThatDoesNotFit(t *testing.T) {
 	asking := func(requests string) string {
 		return "{containers: [{name: c, image: kubia, resources: {requests: {" + requests + "}}}]}"
@@ -45,7 +46,7 @@ func TestAgentRefusesAPodThatDoesNotFit(t *testing.T) {
 		refuses := func(name, spec, reason, message string) {
 			w.Helper()
 			w.pod(name, spec)
-			w.want(name, "Failed | "+reason+" | c ContainerCreating")
+			w.want(name, "Failed | "+reason)
 			if got := w.get(name).Status.Message; got != message {
 				w.Errorf("%s: message %q, want %q", name, got, message)
 			}
@@ -55,7 +56,7 @@ func TestAgentRefusesAPodThatDoesNotFit(t *testing.T) {
 		w.want("first", "Running | c running ready")
 		refuses("busy", asking("cpu: 600m"), "OutOfcpu", lacks+"cpu, requested: 600, used: 1500, capacity: 2000")
 		refuses("large", asking("memory: 600Mi"), "OutOfmemory", lacks+"memory, requested: 629145600, used: 536870912, capacity: 1073741824")
-		refuses("elsewhere", "{nodeSelector: {disk: ssd}, containers: [{name: c, image: kubia}]}", "NodeAffinity", notItsNode.message)
+		refuses("elsewhere", "{nodeSelector: {disk: ssd}, containers: [{name: c, image: kubia}]}", "NodeAffinity", notItsNode.Message)
 		w.pod("second", "containers: [{name: c, image: kubia, resources: {requests: {cpu: 500m}, limits: {example.com/gpu: 1}}}]")
 		w.want("second", "Running | c running ready")
 		w.pod("third", asking(""))
@@ -64,14 +65,14 @@ func TestAgentRefusesAPodThatDoesNotFit(t *testing.T) {
 		// What has been taken stays, and what has ended leaves room.
 		w.restart(func() {})
 		w.want("second", "Running | c running ready")
-		w.delete("first", seconds64(0))
+		w.delete("first", ptr.To[int64](0))
 		w.pass(time.Minute)
 		w.pod("fifth", asking("cpu: 1500m"))
 		w.want("fifth", "Running | c running ready")
 	}, small)
 }
 
-// Of pods that come at once as many are taken as fit.
+// Of pods that arrive together, as many are admitted as fit.
 func TestAgentTakesAsManyPodsAsFit(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for i := range 8 {

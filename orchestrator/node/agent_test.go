@@ -11,11 +11,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"skiff/docker"
 	"skiff/manifests"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/node/memory"
+	"skiff/orchestrator/node/pod"
 )
 
 const onePod = "containers: [{name: kubia, image: kubia}]"
@@ -55,7 +57,7 @@ func TestAgentCrashLoop(t *testing.T) {
 		w.exit("kubia", "kubia", 2)
 		w.want("kubia", "Running | kubia CrashLoopBackOff restarts=1 last=Error(2)")
 		if m, want := w.get("kubia").Status.ContainerStatuses[0].State.Waiting.Message,
-			"back-off 10s restarting failed container=kubia pod="+podText(w.get("kubia")); m != want {
+			"back-off 10s restarting failed container=kubia pod="+pod.Format(w.get("kubia")); m != want {
 			w.Errorf("message %q, want %q", m, want)
 		}
 		w.pass(9 * time.Second)
@@ -76,11 +78,11 @@ func TestAgentCrashLoop(t *testing.T) {
 		w.wantEvents("kubia", fmt.Sprintf(`Normal Pulled Container image "kubia" already present on machine and can be accessed by the pod x5
 			Normal Created Container created x5
 			Normal Started Container started x5
-			Warning BackOff Back-off restarting failed container kubia in pod %s x2`, podText(w.get("kubia"))))
+			Warning BackOff Back-off restarting failed container kubia in pod %s x2`, pod.Format(w.get("kubia"))))
 	})
 }
 
-// What happens on the engine in the hot path of a restart is counted: each call costs time.
+// The engine's calls for a restart are counted: each costs time.
 func TestAgentRestartIsCheap(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.pod("kubia", onePod)
@@ -113,6 +115,24 @@ func TestAgentOOM(t *testing.T) {
 		}
 		w.settle()
 		w.want("kubia", "Running | kubia running ready restarts=1 last=OOMKilled(137)")
+	})
+}
+
+// A limit that the engine never takes is refused once: no event after the first, and no calls.
+func TestAgentMemoryLimitTooLow(t *testing.T) {
+	inWorld(t, func(w *world) {
+		before := w.engine.Calls()
+		w.pod("kubia", "containers: [{name: kubia, image: kubia, resources: {limits: {memory: 4Mi}}}]")
+		w.want("kubia", "Pending | kubia CreateContainerError")
+		if m, want := w.get("kubia").Status.ContainerStatuses[0].State.Waiting.Message, "set memory limit 4194304 too low; should be at least 6291456 bytes"; m != want {
+			w.Errorf("message %q, want %q", m, want)
+		}
+		w.pass(time.Hour)
+		w.want("kubia", "Pending | kubia CreateContainerError")
+		w.wantEvents("kubia", "Warning Failed Error: set memory limit 4194304 too low; should be at least 6291456 bytes")
+		if got := w.callsSince(before); strings.Contains(got, "create") {
+			w.Errorf("calls: %s", got)
+		}
 	})
 }
 
@@ -174,7 +194,7 @@ func TestAgentLivenessKill(t *testing.T) {
 func TestAgentLivenessKillAtOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Answer(func(c docker.Container, _ []string) (int, string) {
-			return map[string]int{"0": 1}[c.Labels[labelAttempt]], ""
+			return map[string]int{"0": 1}[c.Labels[pod.LabelAttempt]], ""
 		})
 		w.engine.Behave("kubia", memory.Behaviour{IgnoresTerm: true})
 		w.pod("kubia", `{terminationGracePeriodSeconds: 0, containers: [{name: kubia, image: kubia,
@@ -199,13 +219,13 @@ func TestAgentReadinessAndStartup(t *testing.T) {
 			readinessProbe: {exec: {command: [ready]}, periodSeconds: 1}}]`)
 		w.pass(5 * time.Second)
 		w.want("kubia", "Running | kubia running")
-		if started := w.get("kubia").Status.ContainerStatuses[0].Started; isTrue(started) {
+		if started := w.get("kubia").Status.ContainerStatuses[0].Started; ptr.Deref(started, false) {
 			w.Error("counts as started before its startup probe has succeeded")
 		}
 		up["started"].Store(true)
 		w.pass(2 * time.Second)
 		w.want("kubia", "Running | kubia running")
-		if started := w.get("kubia").Status.ContainerStatuses[0].Started; !isTrue(started) {
+		if started := w.get("kubia").Status.ContainerStatuses[0].Started; !ptr.Deref(started, false) {
 			w.Error("does not count as started")
 		}
 		up["ready"].Store(true)
@@ -245,7 +265,7 @@ func TestAgentDelete(t *testing.T) {
 			Normal Created Container created
 			Normal Started Container started
 			Normal Killing Stopping container kubia`)
-		if w.agent.known("") != nil || len(w.agent.allRecords()) != 0 {
+		if w.agent.records.get("") != nil || len(w.agent.records.all()) != 0 {
 			w.Error("the agent remembers a pod that is gone")
 		}
 	})
@@ -258,7 +278,7 @@ func TestAgentDeleteSooner(t *testing.T) {
 		w.delete("kubia", nil)
 		w.pass(10 * time.Second)
 		// The API counts from the first request, and leaves a second at least.
-		w.delete("kubia", seconds64(3))
+		w.delete("kubia", ptr.To[int64](3))
 		w.wantContainers("kubia running")
 		w.pass(time.Second)
 		if w.exists("kubia") {
@@ -271,18 +291,18 @@ func TestAgentDeleteByForce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Behave("kubia", memory.Behaviour{IgnoresTerm: true})
 		w.pod("kubia", onePod)
-		w.delete("kubia", seconds64(0))
+		w.delete("kubia", ptr.To[int64](0))
 		if w.exists("kubia") {
 			w.Error("still there")
 		}
 		w.wantContainers("")
-		if n := len(w.agent.allRecords()); n != 0 {
+		if n := len(w.agent.records.all()); n != 0 {
 			w.Errorf("%d pods remembered", n)
 		}
 	})
 }
 
-// The last status of a pod is what a finalizer's owner sees of it.
+// The owner of a finalizer sees the pod's last status.
 func TestAgentDeleteWithFinalizer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Behave("kubia", memory.Behaviour{TermCode: 143})
@@ -395,7 +415,7 @@ func TestAgentEphemeralContainerWithoutItsTarget(t *testing.T) {
 		w.exit("kubia", "web", 0)
 		w.debug("kubia", "debug", "web")
 		waiting := w.get("kubia").Status.EphemeralContainerStatuses[0].State.Waiting
-		if waiting == nil || waiting.Reason != reasonConfigError || waiting.Message != "unable to find target container web" {
+		if waiting == nil || waiting.Reason != pod.ReasonConfigError || waiting.Message != "unable to find target container web" {
 			w.Errorf("state %+v", waiting)
 		}
 	})
@@ -483,7 +503,7 @@ func TestAgentPullFailure(t *testing.T) {
 	})
 }
 
-// A restart does not ask about the image again, and still knows what to call it.
+// A restart does not ask about the image again, and its status still has the image's ID.
 func TestAgentImageIDOutlivesRestart(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Publish("nginx:1", docker.Image{})
@@ -527,8 +547,8 @@ func TestAgentPullAlways(t *testing.T) {
 	})
 }
 
-// The containerd store gives every image a digest, which is its ID: an image that was just built has one too, and must not
-// be replaced by what a registry has under its name.
+// The containerd store gives every image a digest, which is its ID: an image that was just built
+// has one too, and must not be replaced by what a registry has under its name.
 func TestAgentPullAlwaysFromContainerdStore(t *testing.T) {
 	stored := func(ref, digit string) docker.Image {
 		id := "sha256:" + strings.Repeat(digit, 64)
@@ -652,6 +672,51 @@ func TestAgentStartError(t *testing.T) {
 	})
 }
 
+// A taken host port is not a crash: the pod waits for it, and its status says so.
+func TestAgentHostPortInUse(t *testing.T) {
+	const taken = "driver failed programming external connectivity on endpoint x: Bind for 0.0.0.0:8080 failed: port is already allocated"
+	const message = "hostPort 8080 is in use on this machine: free it, or use another hostPort"
+	inWorld(t, func(w *world) {
+		w.engine.Fail("start", fmt.Errorf("%s: %w", taken, docker.ErrPortInUse))
+		w.pod("one", "{restartPolicy: Never, containers: [{name: kubia, image: kubia, ports: [{containerPort: 80, hostPort: 80}, {containerPort: 8080, hostPort: 8080}]}]}")
+		w.pod("two", "containers: [{name: kubia, image: kubia, ports: [{containerPort: 80, hostPort: 8081}]}, {name: other, image: kubia}]")
+		w.want("one", "Pending | kubia HostPortInUse")
+		w.want("two", "Pending | kubia HostPortInUse | other HostPortInUse")
+		if got := w.get("one").Status.ContainerStatuses[0].State.Waiting.Message; got != message {
+			w.Errorf("message %q", got)
+		}
+		if got := w.get("two").Status.ContainerStatuses[1].State.Waiting.Message; !strings.Contains(got, taken) {
+			w.Errorf("message %q", got)
+		}
+		w.wantContainers("")
+		w.engine.Fail("start", nil)
+		w.pass(11 * time.Second)
+		w.want("one", "Running | kubia running ready")
+		w.want("two", "Running | kubia running ready | other running ready")
+		if got := w.events("one"); !strings.Contains(got, "Warning Failed Error: "+message) {
+			w.Errorf("events\n%s", got)
+		}
+	})
+}
+
+// A container that has crashed and finds its host port taken waits for the port alone: its back-off
+// does not grow meanwhile.
+func TestAgentHostPortInUseAfterACrash(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.pod("kubia", "containers: [{name: kubia, image: kubia, ports: [{containerPort: 80, hostPort: 80}]}]")
+		w.settle()
+		w.engine.Fail("start", fmt.Errorf("taken: %w", docker.ErrPortInUse))
+		w.exit("kubia", "kubia", 1)
+		for range 12 {
+			w.pass(10 * time.Second)
+			w.want("kubia", "Running | kubia HostPortInUse last=Error(1)")
+		}
+		w.engine.Fail("start", nil)
+		w.pass(11 * time.Second)
+		w.want("kubia", "Running | kubia running ready restarts=1 last=Error(1)")
+	})
+}
+
 func TestAgentCreateError(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Fail("create", fmt.Errorf("minimum memory limit allowed is 6MB: %w", docker.ErrInvalid))
@@ -709,7 +774,7 @@ func TestAgentHooks(t *testing.T) {
 		w.want("kubia", "Pending | kubia ContainerCreating")
 		w.pass(5 * time.Second)
 		w.want("kubia", "Running | kubia running ready")
-		w.delete("kubia", seconds64(30))
+		w.delete("kubia", ptr.To[int64](30))
 		w.pass(6 * time.Second)
 		w.wantContainers("kubia running")
 		w.pass(time.Second)
@@ -734,7 +799,7 @@ func TestAgentPreStopIsCutOff(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Behave("kubia", memory.Behaviour{IgnoresTerm: true})
 		w.pod("kubia", `{terminationGracePeriodSeconds: 200, containers: [{name: kubia, image: kubia, lifecycle: {preStop: {sleep: {seconds: 100}}}}]}`)
-		w.delete("kubia", seconds64(10))
+		w.delete("kubia", ptr.To[int64](10))
 		w.pass(11 * time.Second)
 		w.wantContainers("kubia running")
 		w.pass(time.Second) // a moment for SIGTERM when the hook has used up the time
@@ -814,7 +879,7 @@ func TestAgentTakesOverWhatHappenedMeanwhile(t *testing.T) {
 		w.pod("two", "containers: [{name: web, image: web}, {name: log, image: kubia}]")
 		died, vanished := w.id("died", "kubia"), w.id("vanished", "kubia")
 		sandbox := w.id("two", "POD")
-		w.delete("forced", seconds64(0))
+		w.delete("forced", ptr.To[int64](0))
 		w.restart(func() {
 			if err := w.engine.Exit(died, 3); err != nil {
 				w.Error(err)
@@ -835,7 +900,7 @@ func TestAgentRemovesOrphans(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.pod("kubia", onePod)
 		stranger, err := w.engine.Create(w.Context(), docker.ContainerSpec{Name: "stranger", Image: "kubia",
-			Labels: map[string]string{labelPodUID: "x", labelContainer: "c", labelNode: "there", labelAttempt: "0", labelSandbox: "0"}})
+			Labels: map[string]string{pod.LabelPodUID: "x", pod.LabelContainer: "c", pod.LabelNode: "there", pod.LabelAttempt: "0", pod.LabelSandbox: "0"}})
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -860,7 +925,7 @@ func TestAgentTakesOverDeletion(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Behave("kubia", memory.Behaviour{IgnoresTerm: true})
 		w.pod("kubia", onePod)
-		w.delete("kubia", seconds64(10))
+		w.delete("kubia", ptr.To[int64](10))
 		w.restart(func() {})
 		w.pass(10 * time.Second)
 		if w.exists("kubia") {
@@ -870,7 +935,7 @@ func TestAgentTakesOverDeletion(t *testing.T) {
 	})
 }
 
-// A daemon that dies between create and start leaves a container that its successor starts.
+// A daemon that dies between create and start leaves a container that its successor replaces.
 func TestAgentStartsWhatWasCreated(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Fail("start", docker.ErrUnavailable)
@@ -912,8 +977,8 @@ func TestAgentEngineOutage(t *testing.T) {
 	})
 }
 
-// A daemon that starts before its engine takes over when that comes.
-// Whoever waits for an engine that is gone is told so, once an outage; those that run are left alone.
+// A new pod gets an event once for each outage of the engine that keeps it from starting. Pods that
+// run get none.
 func TestAgentTellsOfAnOutage(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const said = "Warning FailedCreatePodSandBox Failed to create pod sandbox: the engine is gone: ping: cannot reach the Docker Engine"
@@ -938,7 +1003,7 @@ func TestAgentTellsOfAnOutage(t *testing.T) {
 	})
 }
 
-// So is a pod that was there before a daemon that finds no engine.
+// So does a pod that is older than a daemon that finds no engine.
 func TestAgentTellsOfAnEngineThatNeverWas(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.pod("kubia", onePod)
@@ -980,7 +1045,7 @@ func TestAgentStartsBeforeItsEngine(t *testing.T) {
 	})
 }
 
-// An event that is lost is made up for by the next listing.
+// The next listing makes up for a lost event.
 func TestAgentLostEvent(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.pod("kubia", onePod)
@@ -992,7 +1057,7 @@ func TestAgentLostEvent(t *testing.T) {
 	})
 }
 
-// A sandbox whose end was not heard of is found out when a container can't join it.
+// The end of a sandbox whose event was lost is noticed when a container can't join it.
 func TestAgentLostSandbox(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.Build("web")
@@ -1006,7 +1071,7 @@ func TestAgentLostSandbox(t *testing.T) {
 	})
 }
 
-// What died while the engine could not be reached is found out when it can.
+// The end of a container during an outage is noticed when the outage is over.
 func TestAgentDeathDuringOutage(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.pod("kubia", onePod)
@@ -1061,6 +1126,83 @@ func TestAgentKeepsOthersConditions(t *testing.T) {
 	})
 }
 
+// Volumes that the engine makes for a pod are there before it runs, and go with it.
+func TestAgentVolumesOfTheEngine(t *testing.T) {
+	const spec = `{containers: [{name: kubia, image: kubia, volumeMounts: [{name: quick, mountPath: /q}, {name: model, mountPath: /m}]}],
+		volumes: [{name: quick, emptyDir: {medium: Memory, sizeLimit: 1Mi}}, {name: model, image: {reference: models/tiny}}]}`
+	inWorld(t, func(w *world) {
+		w.engine.Publish("models/tiny", docker.Image{ID: "sha256:tiny"})
+		volumes := func() string {
+			list, err := w.engine.Volumes(w.Context(), pod.LabelPodUID)
+			if err != nil {
+				w.Fatal(err)
+			}
+			var names []string
+			for _, v := range list {
+				_, name, _ := strings.Cut(v.Name, "_")
+				names = append(names, fmt.Sprintf("%s of %s on %s", name, v.Labels[pod.LabelPodName], v.Labels[pod.LabelNode]))
+			}
+			return strings.Join(names, ", ")
+		}
+		w.pod("kubia", spec)
+		w.want("kubia", "Running | kubia running ready")
+		w.wantContainers("kubia running; kubia_POD running")
+		if got, want := volumes(), "model of kubia on here, quick of kubia on here"; got != want {
+			w.Errorf("volumes: %s, want %s", got, want)
+		}
+		made, err := w.engine.Spec(w.id("kubia", pod.SandboxName))
+		if err != nil || len(made.Mounts) != 1 || made.Mounts[0].Target != "/volumes/quick" {
+			w.Errorf("the sandbox has mounted %v, %v", made.Mounts, err)
+		}
+		w.exit("kubia", "kubia", 1)
+		w.want("kubia", "Running | kubia running ready restarts=1 last=Error(1)")
+		w.restart(func() {})
+		w.want("kubia", "Running | kubia running ready restarts=1 last=Error(1)")
+		w.delete("kubia", nil)
+		w.pass(time.Minute)
+		if got := volumes(); got != "" {
+			w.Errorf("left behind: %s", got)
+		}
+	})
+}
+
+// An image that a volume wants and nobody has keeps the container waiting, and says so.
+func TestAgentImageOfAVolumeIsMissing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.pod("kubia", `{containers: [{name: kubia, image: kubia, volumeMounts: [{name: model, mountPath: /m}]}], volumes: [{name: model, image: {reference: models/tiny}}]}`)
+		w.want("kubia", "Pending | kubia ErrImagePull")
+		w.pass(5 * time.Second)
+		w.want("kubia", "Pending | kubia ImagePullBackOff")
+		w.engine.Publish("models/tiny", docker.Image{ID: "sha256:tiny"})
+		w.pass(time.Minute)
+		w.want("kubia", "Running | kubia running ready")
+	})
+}
+
+// A container's end can restart all of them, and then in order.
+func TestAgentRestartsAllContainers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.pod("kubia", `{restartPolicy: Never, initContainers: [{name: init, image: kubia}], containers: [
+			{name: kubia, image: kubia, restartPolicy: Never, restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [42]}}]},
+			{name: other, image: kubia}]}`)
+		w.exit("kubia", "init", 0)
+		w.want("kubia", "Running | init Completed(0) ready | kubia running ready | other running ready")
+		ip := w.get("kubia").Status.PodIP
+		w.exit("kubia", "kubia", 42)
+		w.want("kubia", "Pending | init running restarts=1 last=Completed(0) | kubia RestartingAllContainers last=Error(42) | other RestartingAllContainers last=Error(137)")
+		w.restart(func() {})
+		w.exit("kubia", "init", 0)
+		w.want("kubia", "Running | init Completed(0) ready restarts=1 last=Completed(0) | kubia running ready restarts=1 last=Error(42) | other running ready restarts=1 last=Error(137)")
+		if got := w.get("kubia").Status.PodIP; got != ip {
+			w.Errorf("address %s, then %s", ip, got)
+		}
+		w.restart(func() {})
+		w.exit("kubia", "other", 0)
+		w.exit("kubia", "kubia", 0)
+		w.want("kubia", "Succeeded | init Completed(0) ready restarts=1 last=Completed(0) | kubia Completed(0) restarts=1 last=Error(42) | other Completed(0) restarts=1 last=Error(137)")
+	})
+}
+
 func TestAgentManyPodsSettle(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for i := range 50 {
@@ -1069,6 +1211,46 @@ func TestAgentManyPodsSettle(t *testing.T) {
 		synctest.Wait()
 		for i := range 50 {
 			w.want(fmt.Sprintf("kubia-%02d", i), "Running | kubia running ready")
+		}
+	})
+}
+
+// Who kills a container with the docker command is told by its signal; what the agent sends itself is not.
+func TestAgentTellsOfSignalsFromElsewhere(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.pod("kubia", onePod)
+		list, err := w.engine.List(w.Context())
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		kill := docker.Event{Action: docker.ActionKill, ID: list[0].ID, Labels: list[0].Labels, Signal: 9, At: w.agent.Clock.Now()}
+		w.agent.engineEvent(kill)
+		w.exit("kubia", "kubia", 137)
+		w.settle()
+		w.agent.engineEvent(kill) // of a container that has ended
+		w.pass(time.Minute)
+		asked, err := w.pods.Get("default", "kubia")
+		if err != nil {
+			t.Fatal(err)
+		}
+		signalled := func(id string) {
+			w.agent.engineEvent(docker.Event{Action: docker.ActionKill, ID: id, Labels: list[0].Labels, Signal: 15, At: w.agent.Clock.Now()})
+		}
+		w.engine.Behave("kubia", memory.Behaviour{IgnoresTerm: true})
+		w.exit("kubia", "kubia", 0)
+		w.pass(time.Minute)
+		if err := w.agent.Kill(w.Context(), asked, "kubia", "TERM"); err != nil { // asked for by a client of the API
+			t.Fatal(err)
+		}
+		running := w.id("kubia", "kubia")
+		signalled(running)
+		w.delete("kubia", nil) // and of one that is being stopped
+		w.settle()
+		signalled(running)
+		w.pass(time.Minute)
+		const told = "Warning KilledElsewhere Container kubia was sent signal 9 by another client of the engine than skiff, as docker kill and docker stop do"
+		if got := w.events("kubia"); !strings.Contains(got, told+"\n") || strings.Count(got, "KilledElsewhere") != 1 {
+			t.Errorf("events\n%s", got)
 		}
 	})
 }

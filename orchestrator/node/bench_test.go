@@ -16,7 +16,8 @@ import (
 	"skiff/orchestrator/node/memory"
 )
 
-// BenchmarkSimulatedPods is a pod's way from its creation to being seen as Ready on a node that runs nothing.
+// BenchmarkSimulatedPods measures the time from a pod's creation until it is Ready on a simulated
+// node.
 func BenchmarkSimulatedPods(b *testing.B) {
 	d := &daemon{TB: b, dir: b.TempDir()}
 	engine := memory.New(memory.Options{AnyImage: true})

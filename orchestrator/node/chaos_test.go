@@ -11,13 +11,16 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"skiff/docker"
 	"skiff/orchestrator/node/memory"
+	"skiff/orchestrator/node/pod"
 )
 
-// TestAgentConverges throws at the agent whatever may happen, in any order, and then checks that each pod has exactly
-// the containers it asks for, that nothing is left of those that are gone, and that no address was given twice.
+// TestAgentConverges lets everything happen that can happen, in random order, and then checks that
+// each pod has exactly the containers it asks for, that nothing is left of pods that are gone, and
+// that no address was allocated twice.
 func TestAgentConverges(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -37,7 +40,7 @@ func TestAgentConverges(t *testing.T) {
 	}
 }
 
-// chaos is the test's own idea of what there should be: pods by their kind.
+// chaos is a world and what the test expects to find in it: pods by their kind.
 type chaos struct {
 	*world
 	rand *rand.Rand
@@ -111,7 +114,7 @@ func (c *chaos) deletePod() {
 		return
 	}
 	delete(c.pods, name)
-	graces := []*int64{nil, seconds64(0), seconds64(5)}
+	graces := []*int64{nil, ptr.To[int64](0), ptr.To[int64](5)}
 	c.delete(name, graces[c.rand.IntN(len(graces))])
 }
 
@@ -144,14 +147,14 @@ func (c *chaos) check() {
 	running, kept := map[string]int{}, map[string]int{}
 	addresses := map[string]string{}
 	for _, k := range list {
-		pod := k.Labels[labelPodName]
-		if _, ok := c.pods[pod]; !ok {
+		object := k.Labels[pod.LabelPodName]
+		if _, ok := c.pods[object]; !ok {
 			c.Errorf("%s %s is left of a pod that is gone", k.Name, k.State)
 		}
 		if k.State == docker.Running {
-			running[pod+"/"+k.Labels[labelContainer]]++
+			running[object+"/"+k.Labels[pod.LabelContainer]]++
 		} else {
-			kept[pod+"/"+k.Labels[labelContainer]]++
+			kept[object+"/"+k.Labels[pod.LabelContainer]]++
 		}
 		if k.IP.IsValid() {
 			if other, taken := addresses[k.IP.String()]; taken {
@@ -176,9 +179,9 @@ func (c *chaos) check() {
 			}
 		}
 	}
-	for _, r := range c.agent.allRecords() {
+	for _, r := range c.agent.records.all() {
 		if _, ok := c.pods[r.name]; !ok {
-			c.Errorf("%s is remembered: %v", r.name, makePlan(c.agent.observe(r)))
+			c.Errorf("%s is remembered: %v", r.name, pod.MakePlan(c.agent.observe(r)))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,9 +27,11 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"skiff/docker"
+	"skiff/orchestrator/node/pod"
 )
 
-// The tests in this file use the machine's Docker Engine. Each has an instance of its own and leaves nothing behind.
+// The tests in this file use the machine's Docker Engine. Each has an instance of its own and
+// leaves nothing behind.
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -43,7 +46,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// kubiaImage is the app of examples/kubia, made once.
+// kubiaImage is the program of examples/kubia, built once.
 var kubiaImage = testImage{ref: "skiff-test/node:" + randomName()}
 
 type testImage struct {
@@ -148,7 +151,7 @@ func onEngine(t *testing.T, test func(*realWorld), adapt ...func(*Options)) {
 		}
 		t.Skipf("SKIPPED, this test needs a Docker Engine: %v", err)
 	}
-	prefix, gateway, err := e.EnsureNetwork(t.Context())
+	layout, err := e.EnsureNetwork(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +163,7 @@ func onEngine(t *testing.T, test func(*realWorld), adapt ...func(*Options)) {
 	w := &realWorld{t: t, engine: e, image: kubiaImage.make(t)}
 	w.TB, w.dir = t, t.TempDir()
 	w.adapt = func(o *Options) {
-		o.Runtime, o.Addresses, o.HostIP = e, docker.NewAddresses(prefix, gateway), gateway
+		o.Runtime, o.Addresses, o.HostIP = e, docker.PodAddresses(layout), func() netip.Addr { return layout.Gateway }
 		for _, a := range adapt {
 			a(o)
 		}
@@ -171,7 +174,7 @@ func onEngine(t *testing.T, test func(*realWorld), adapt ...func(*Options)) {
 	test(w)
 }
 
-// await waits until the pod's status reads so.
+// await waits until the pod's status has this text.
 func (w *realWorld) await(name, want string) {
 	w.Helper()
 	last := "nothing"
@@ -185,7 +188,7 @@ func (w *realWorld) await(name, want string) {
 	}, func() string { return fmt.Sprintf("status %q, want %q", last, want) })
 }
 
-// until waits until a pod is as told; nil is one that is gone.
+// until waits until is returns true for the pod, which is nil if it is gone.
 func (w *realWorld) until(name string, is func(*corev1.Pod) bool, complain func() string) {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
@@ -259,7 +262,7 @@ func TestEngineLife(t *testing.T) {
 			w.Errorf("answer %q, %v", body, err)
 		}
 		first := w.list()[0]
-		if want := "kubia_" + shortUID(w.get("kubia").UID); first.Name != want || first.Labels["app"] != "kubia" {
+		if want := "kubia_" + pod.ShortUID(w.get("kubia").UID); first.Name != want || first.Labels["app"] != "kubia" {
 			w.Errorf("container %s, labels %v", first.Name, first.Labels)
 		}
 
@@ -304,15 +307,15 @@ func TestEngineSandboxAndTakeOver(t *testing.T) {
 
 		// Without its sandbox the pod has no network: all is made anew.
 		for _, c := range before {
-			if c.Labels[labelContainer] == sandboxName {
+			if c.Labels[pod.LabelContainer] == pod.SandboxName {
 				if err := w.engine.Remove(w.t.Context(), c.ID); err != nil {
 					w.Fatal(err)
 				}
 			}
 		}
 		w.until("two", func(p *corev1.Pod) bool {
-			web := findStatus(p.Status.ContainerStatuses, "web")
-			return p.Status.Phase == corev1.PodRunning && web.RestartCount == 1 && web.Ready && findStatus(p.Status.ContainerStatuses, "log").Ready
+			web := pod.FindStatus(p.Status.ContainerStatuses, "web")
+			return p.Status.Phase == corev1.PodRunning && web.RestartCount == 1 && web.Ready && pod.FindStatus(p.Status.ContainerStatuses, "log").Ready
 		}, func() string { return w.status("two") })
 	})
 }
@@ -322,7 +325,7 @@ func TestEngineErrors(t *testing.T) {
 		w.createPod("nothing", fmt.Sprintf(`{containers: [{name: c, image: %s, command: [/nothing]}]}`, w.image))
 		w.until("nothing", func(p *corev1.Pod) bool {
 			s := p.Status.ContainerStatuses
-			return len(s) == 1 && s[0].State.Waiting != nil && s[0].State.Waiting.Reason == reasonCrashLoop &&
+			return len(s) == 1 && s[0].State.Waiting != nil && s[0].State.Waiting.Reason == pod.ReasonCrashLoop &&
 				s[0].LastTerminationState.Terminated.Reason == "StartError" && strings.Contains(s[0].LastTerminationState.Terminated.Message, "/nothing")
 		}, func() string { return w.status("nothing") })
 

@@ -3,276 +3,138 @@ package node
 import (
 	"context"
 	"errors"
-	"net/netip"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff/docker"
+	"skiff/manifests/podfacts"
+	"skiff/orchestrator/node/pod"
 )
 
-// execute carries a plan out. It decides nothing. What takes time goes on after it has returned, and has the pod looked
-// at again when it is over.
-func (a *Agent) execute(r *record, v *view, p plan) {
+// execute carries out a plan; it decides nothing. What takes time goes on after it has returned,
+// and requeues the pod when it is over.
+func (a *Agent) execute(r *record, v *pod.View, p pod.Plan) {
 	rewritten := false
 	for _, s := range p {
-		switch s.do {
-		case doStartSandbox:
-			a.begin(r, sandboxName, work{task: taskStart, attempt: s.attempt}, func(ctx context.Context) { a.startSandbox(ctx, r, v, s) })
-		case doStart:
-			w := work{task: taskStart, attempt: s.attempt, immediate: a.Immediate && !hasPostStart(v.pod, s.container)}
-			a.begin(r, s.container, w, func(ctx context.Context) { a.startContainer(ctx, r, v, s) })
-		case doKill:
-			w := work{task: taskStop, attempt: s.attempt, grace: s.grace, deadline: v.now.Add(s.grace)}
-			a.stopping(r, s)
-			a.begin(r, s.container, w, func(ctx context.Context) { a.stop(ctx, r, v, s) })
-		case doCancel:
-			r.cancel(s.container)
-		case doPull:
-			a.begin(r, s.container, work{task: taskPull}, func(ctx context.Context) { a.pull(ctx, r, v, s) })
-		case doLook:
-			a.toPlan.add(r.uid) // it should have been answered before this plan was made
-		case doFail:
+		switch s.Do {
+		case pod.DoStartSandbox:
+			a.begin(r, pod.SandboxName, pod.Operation{Task: pod.TaskStart, Attempt: s.Attempt}, func(ctx context.Context) { a.startSandbox(ctx, r, v, s) })
+		case pod.DoStart:
+			o := pod.Operation{Task: pod.TaskStart, Attempt: s.Attempt, Immediate: a.Immediate && !pod.HasPostStart(v.Pod, s.Container)}
+			a.begin(r, s.Container, o, func(ctx context.Context) { a.startContainer(ctx, r, v, s) })
+		case pod.DoKill:
+			r.stopping(s.ID, s.StopCause)
+			o := pod.Operation{Task: pod.TaskStop, Attempt: s.Attempt, Grace: s.Grace, Deadline: v.Now.Add(s.Grace)}
+			a.begin(r, s.Container, o, func(ctx context.Context) { a.stop(ctx, r, v, s) })
+		case pod.DoCancel:
+			r.cancel(s.Container)
+		case pod.DoPull:
+			a.begin(r, s.Container, pod.Operation{Task: pod.TaskPull}, func(ctx context.Context) { a.pull(ctx, r, v, s) })
+		case pod.DoLook:
+			a.toPlan.add(r.uid) // the engine should have been asked before this plan was made
+		case pod.DoResize:
+			o := pod.Operation{Task: pod.TaskResize, Attempt: s.Attempt}
+			a.begin(r, pod.ResizeKey(s.Container), o, func(ctx context.Context) { a.resize(ctx, r, v, s) })
+		case pod.DoRefuse:
 			a.refuse(r, v, s)
-		case doRemove:
-			a.begin(r, s.id, work{task: taskRemove, attempt: s.attempt}, func(ctx context.Context) { a.remove(ctx, r, s) })
-		case doWait:
-			a.tellOnce(r, v, s)
-		case doRewrite:
+		case pod.DoRemove:
+			a.begin(r, s.ID, pod.Operation{Task: pod.TaskRemove, Attempt: s.Attempt}, func(ctx context.Context) { a.remove(ctx, r, v, s) })
+		case pod.DoWait:
+			a.emitBackoff(r, v, s)
+		case pod.DoRewrite:
 			if !rewritten {
 				a.rewriteVolumes(r, v)
 				rewritten = true
 			}
-		case doRelease:
-			a.release(r)
-		case doDelete:
-			a.begin(r, "", work{task: taskDelete}, func(ctx context.Context) { a.deletePod(ctx, r) })
-		case doForget:
-			a.begin(r, "", work{task: taskDelete}, func(context.Context) { a.forgetPod(r) })
+		case pod.DoRelease:
+			r.releaseAddress(a.Addresses)
+		case pod.DoDelete:
+			a.begin(r, "", pod.Operation{Task: pod.TaskDelete}, func(ctx context.Context) { a.deletePod(ctx, r) })
+		case pod.DoForget:
+			a.begin(r, "", pod.Operation{Task: pod.TaskDelete}, func(ctx context.Context) { a.forgetPod(ctx, r) })
 		}
 	}
-	a.tellDeadline(r, v)
-	a.tellOutage(r, v)
+	a.emitDeadline(r, v)
+	a.emitOutage(r, v)
 }
 
-// begin starts a work under a name. A work that is under way under that name is given up for it.
-func (a *Agent) begin(r *record, name string, w work, run func(ctx context.Context)) {
-	current := &running{work: w, cancel: func() {}}
-	whole := func(ctx context.Context) {
-		run(ctx)
-		r.mu.Lock()
-		if r.works[name] == current {
-			drop(&r.works, name)
+// begin starts an operation under a name. An operation that is under way under that name is
+// cancelled.
+func (a *Agent) begin(r *record, name string, o pod.Operation, do func(ctx context.Context)) {
+	whole := func(current *operation) func(context.Context) {
+		return func(ctx context.Context) {
+			do(ctx)
+			r.end(name, current)
+			a.toPlan.add(r.uid)
 		}
-		r.mu.Unlock()
-		a.toPlan.add(r.uid)
 	}
-	r.mu.Lock()
-	if before, ok := r.works[name]; ok {
-		before.cancel()
-	}
-	put(&r.works, name, current)
-	if !w.immediate {
-		current.cancel = a.works.start(whole)
-	}
-	r.mu.Unlock()
-	if w.immediate {
-		whole(a.works.ctx)
-	}
-}
-
-// hasPostStart tells whether a container has a hook that its start waits for.
-func hasPostStart(pod *corev1.Pod, container string) bool {
-	c := findContainer(&pod.Spec, container)
-	return c != nil && c.Lifecycle != nil && c.Lifecycle.PostStart != nil
-}
-
-func (r *record) cancel(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if w, ok := r.works[name]; ok {
-		w.cancel()
-	}
-}
-
-// advance counts a restart after a crash: one that has come as far as a new container.
-func (r *record) advance(v *view, container string) {
-	ended := v.lastCrash(container)
-	if ended.IsZero() {
+	if o.Immediate {
+		whole(r.begin(name, o, nil))(a.background.ctx)
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	put(&r.crashes, container, r.crashes[container].next(v.policy, ended, v.now))
+	r.begin(name, o, func(current *operation) context.CancelFunc { return a.background.start(whole(current)) })
 }
 
-// fail notes why a container could not be started.
-func (r *record) fail(container string, f failure) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	put(&r.failures, container, f)
-	drop(&r.images, container)
-}
-
-// refuse notes why a container is not started now, and tells of it.
-func (a *Agent) refuse(r *record, v *view, s step) {
-	r.fail(s.container, s.failure)
+// refuse records that a container can't be started now, and why.
+func (a *Agent) refuse(r *record, v *pod.View, s pod.Step) {
+	r.startFailed(s.Container, s.StartFailure)
 	a.toPlan.add(r.uid)
-	for _, e := range s.events {
-		a.tell(v.pod, s.container, e.kind, e.reason, "%s", e.message)
+	for _, e := range s.Events {
+		a.emit(v.Pod, s.Container, e.Type, e.Reason, "%s", e.Message)
 	}
 }
 
-// tellOnce tells of a container's back-off when it begins.
-func (a *Agent) tellOnce(r *record, v *view, s step) {
-	if len(s.events) == 0 {
+// emitBackoff records an event when a container's back-off begins.
+func (a *Agent) emitBackoff(r *record, v *pod.View, s pod.Step) {
+	if len(s.Events) == 0 || !r.firstBackoffEvent(s.Container, s.Attempt) {
 		return
 	}
-	r.mu.Lock()
-	told, ok := r.told[s.container]
-	put(&r.told, s.container, s.attempt)
-	r.mu.Unlock()
-	if ok && told == s.attempt {
+	for _, e := range s.Events {
+		a.emit(v.Pod, s.Container, e.Type, e.Reason, "%s", e.Message)
+	}
+}
+
+// emitDeadline records, once, that the pod has exceeded its deadline.
+func (a *Agent) emitDeadline(r *record, v *pod.View) {
+	if v.Pod == nil || v.EngineDown != "" || podfacts.Terminal(v.Pod) || v.Pod.DeletionTimestamp != nil || !v.PastDeadline() {
 		return
 	}
-	for _, e := range s.events {
-		a.tell(v.pod, s.container, e.kind, e.reason, "%s", e.message)
+	if r.firstDeadlineEvent() {
+		a.emit(v.Pod, "", corev1.EventTypeNormal, pod.DeadlineReason, "%s", pod.DeadlineMessage)
 	}
 }
 
-// tellDeadline tells, once, that the pod's time is over.
-func (a *Agent) tellDeadline(r *record, v *view) {
-	if v.pod == nil || v.engineGone != "" || isTerminal(v.pod.Status.Phase) || v.pod.DeletionTimestamp != nil || !v.pastDeadline() {
-		return
-	}
-	r.mu.Lock()
-	told := r.overdue
-	r.overdue = true
-	r.mu.Unlock()
-	if !told {
-		a.tell(v.pod, "", corev1.EventTypeNormal, deadlineReason, "%s", deadlineMessage)
-	}
-}
-
-// tell records an event about a pod, or about one of its containers.
-func (a *Agent) tell(pod *corev1.Pod, container, kind, reason, format string, args ...any) {
-	a.Recorder.Event(podReference(pod, container), kind, reason, format, args...)
-}
-
-// podReference refers to a pod, or to one of its containers as kubelet does
-// (k8s.io/kubernetes/pkg/kubelet/container/ref.go).
-func podReference(pod *corev1.Pod, container string) *corev1.ObjectReference {
-	return &corev1.ObjectReference{
-		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID,
-		ResourceVersion: pod.ResourceVersion, FieldPath: fieldPath(&pod.Spec, container),
-	}
-}
-
-func fieldPath(spec *corev1.PodSpec, container string) string {
-	for i := range spec.Containers {
-		if spec.Containers[i].Name == container {
-			return "spec.containers{" + container + "}"
-		}
-	}
-	for i := range spec.InitContainers {
-		if spec.InitContainers[i].Name == container {
-			return "spec.initContainers{" + container + "}"
-		}
-	}
-	for i := range spec.EphemeralContainers {
-		if spec.EphemeralContainers[i].Name == container {
-			return "spec.ephemeralContainers{" + container + "}"
-		}
-	}
-	return ""
-}
-
-// remove takes a container off the engine.
-func (a *Agent) remove(ctx context.Context, r *record, s step) {
+// remove removes a container from the engine.
+func (a *Agent) remove(ctx context.Context, r *record, v *pod.View, s pod.Step) {
+	a.keepLog(ctx, v, s)
 	select {
 	case a.removals <- struct{}{}:
 		defer func() { <-a.removals }()
 	case <-ctx.Done():
 		return
 	}
-	err := a.Runtime.Remove(ctx, s.id)
+	err := a.Runtime.Remove(ctx, s.ID)
 	switch {
 	case ctx.Err() != nil:
 		return
 	case isOutage(err):
-		a.engineFailed(err)
+		a.engineDown(err)
 		return
 	case err != nil && !errors.Is(err, docker.ErrNotFound):
-		a.log.Error("container not removed, will retry", "pod", r.name, "namespace", r.namespace, "container", s.container, "error", err)
-		a.pause(ctx, failedRetry)
+		a.log.Error("container not removed, will retry", "pod", r.name, "namespace", r.namespace, "container", s.Container, "error", err)
+		a.pause(ctx, retryDelay)
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if run := r.find(s.id); run != nil {
-		r.gone(run, a.Clock.Now())
-	}
+	r.removed(s.ID, a.Clock.Now())
 }
 
-// failedRetry is the wait before something is tried again that should have worked.
-const failedRetry = time.Second
-
-// pause waits, or ends with ctx.
-func (a *Agent) pause(ctx context.Context, d time.Duration) {
-	timer := a.Clock.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C():
-	case <-ctx.Done():
+// rewriteVolumes brings the files up to date that were written from objects.
+func (a *Agent) rewriteVolumes(r *record, v *pod.View) {
+	versions := a.volumes.Versions(v.Pod)
+	if err := a.volumes.Rewrite(v.Pod, a.facts(v.Pod, v.Addr)); err != nil {
+		a.emit(v.Pod, "", corev1.EventTypeWarning, "FailedMount", "%s", err)
 	}
-}
-
-// rewriteVolumes brings the files up to date that were made from objects.
-func (a *Agent) rewriteVolumes(r *record, v *view) {
-	versions := a.volumes.versions(v.pod)
-	err := a.volumes.rewrite(v.pod, a.facts(v.pod, v.addr))
-	if err != nil {
-		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedMount", "%s", err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	// What could not be written is not tried again before something else changes: the files stay as they were.
-	r.written = versions
-}
-
-// release gives back the pod's address.
-func (a *Agent) release(r *record) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.addr = netip.Addr{}
-	a.Addresses.Release(string(r.uid))
-}
-
-// deletePod writes the last status and deletes the object: it is gone now, unless finalizers hold it.
-func (a *Agent) deletePod(ctx context.Context, r *record) {
-	err := a.writeLast(ctx, r)
-	if err == nil {
-		zero := int64(0)
-		err = a.pods.Delete(ctx, r.namespace, r.name, metav1.DeleteOptions{
-			GracePeriodSeconds: &zero,
-			Preconditions:      &metav1.Preconditions{UID: &r.uid},
-		})
-	}
-	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) || errors.Is(err, errOtherPod) || ctx.Err() != nil {
-		return
-	}
-	a.log.Error("pod not deleted, will retry", "pod", r.name, "namespace", r.namespace, "error", err)
-	a.pause(ctx, failedRetry)
-}
-
-// forgetPod takes away the last traces of a pod. A daemon that is not root can't remove what a container's root has
-// written: then the directory stays.
-func (a *Agent) forgetPod(r *record) {
-	a.release(r)
-	if err := a.volumes.remove(r.uid); err != nil {
-		a.log.Error("volumes of a pod are left behind", "pod", r.name, "namespace", r.namespace, "error", err)
-	}
-	a.forget(r)
+	// What could not be written is not tried again before something else changes: the files stay as
+	// they were.
+	r.volumesWritten(versions)
 }

@@ -12,16 +12,18 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"skiff/docker"
+	"skiff/orchestrator/node/pod"
 )
 
-// postStart runs a container's postStart hook. The container counts as started when that is over; if it fails, the
-// container is killed.
-func (a *Agent) postStart(ctx context.Context, r *record, v *view, c *corev1.Container, id string, attempt int) {
+// postStart runs a container's postStart hook. The container counts as started when the hook is
+// over; if the hook fails, the container is killed.
+func (a *Agent) postStart(ctx context.Context, r *record, v *pod.View, c *corev1.Container, id string, attempt int) {
 	if c.Lifecycle == nil || c.Lifecycle.PostStart == nil || !r.enterHook(c.Name, attempt) {
 		return
 	}
@@ -30,38 +32,26 @@ func (a *Agent) postStart(ctx context.Context, r *record, v *view, c *corev1.Con
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	// The event must not tell what the hook said: that may be secret.
-	a.tell(v.pod, c.Name, corev1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed")
-	r.fail(c.Name, failure{reason: reasonHookError, message: message, image: c.Image})
-	a.stop(ctx, r, v, step{
-		container: c.Name, attempt: attempt, id: id, grace: v.grace(), message: "FailedPostStartHook",
+	// The event must not show the hook's output, which may be secret.
+	a.emit(v.Pod, c.Name, corev1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed")
+	r.startFailed(c.Name, pod.StartFailure{Reason: pod.ReasonHookError, Message: message, Image: c.Image})
+	a.stop(ctx, r, v, pod.Step{
+		Container: c.Name, Attempt: attempt, ID: id, Grace: v.Grace(), Message: "FailedPostStartHook",
 	})
 }
 
-// enterHook turns a start into the running of its hook, and returns false if the start has been overtaken.
-func (r *record) enterHook(container string, attempt int) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	w, ok := r.works[container]
-	if !ok || w.attempt != attempt {
-		return false
-	}
-	w.task = taskHook
-	return true
-}
-
-// runHook runs a hook of a running container, with kubelet's message if it fails
+// runHook runs a hook of a running container. If it fails it returns kubelet's message
 // (k8s.io/kubernetes/pkg/kubelet/lifecycle/handlers.go).
-func (a *Agent) runHook(ctx context.Context, v *view, c *corev1.Container, id string, h *corev1.LifecycleHandler) (string, error) {
+func (a *Agent) runHook(ctx context.Context, v *pod.View, c *corev1.Container, id string, h *corev1.LifecycleHandler) (string, error) {
 	var err error
 	var what string
 	switch {
 	case h.Exec != nil:
-		var said []byte
-		said, err = a.execHook(ctx, id, h.Exec.Command)
+		var output []byte
+		output, err = a.execHook(ctx, id, h.Exec.Command)
 		if err != nil {
 			return fmt.Sprintf("Exec lifecycle hook (%v) for Container %q in Pod %q failed - error: %v, message: %q",
-				h.Exec.Command, c.Name, podText(v.pod), err, said), err
+				h.Exec.Command, c.Name, pod.Format(v.Pod), err, output), err
 		}
 		return "", nil
 	case h.HTTPGet != nil:
@@ -69,28 +59,28 @@ func (a *Agent) runHook(ctx context.Context, v *view, c *corev1.Container, id st
 		err = a.httpHook(ctx, v, c, h.HTTPGet)
 	case h.Sleep != nil:
 		what = fmt.Sprintf("Sleep lifecycle hook (%d)", h.Sleep.Seconds)
-		a.pause(ctx, seconds(h.Sleep.Seconds))
+		a.pause(ctx, time.Duration(h.Sleep.Seconds)*time.Second)
 		err = ctx.Err()
 	default:
 		err = fmt.Errorf("invalid handler: %v", h)
 		return "Cannot run handler: " + err.Error(), err
 	}
 	if err != nil {
-		return fmt.Sprintf("%s for Container %q in Pod %q failed - error: %v", what, c.Name, podText(v.pod), err), err
+		return fmt.Sprintf("%s for Container %q in Pod %q failed - error: %v", what, c.Name, pod.Format(v.Pod), err), err
 	}
 	return "", nil
 }
 
-// maxHookOutput is how much of what a hook says is kept, in bytes.
+// maxHookOutput is how much of a hook's output is kept, in bytes.
 const maxHookOutput = 10 << 10
 
 func (a *Agent) execHook(ctx context.Context, id string, command []string) ([]byte, error) {
-	var said limitedBuffer
-	code, err := a.Runtime.Exec(ctx, id, docker.ExecSpec{Cmd: command, Streams: docker.Streams{Out: &said, Err: &said}})
+	var output limitedBuffer
+	code, err := a.Runtime.Exec(ctx, id, docker.ExecSpec{Cmd: command, Streams: docker.Streams{Out: &output, Err: &output}})
 	if err == nil && code != 0 {
-		err = fmt.Errorf("command '%s' exited with %d: %s", strings.Join(command, " "), code, said.Bytes())
+		err = fmt.Errorf("command '%s' exited with %d: %s", strings.Join(command, " "), code, output.Bytes())
 	}
-	return said.Bytes(), err
+	return output.Bytes(), err
 }
 
 // limitedBuffer keeps the beginning of what is written to it.
@@ -103,18 +93,18 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// hookTransport makes one connection a hook, and trusts whoever answers: so does kubelet.
-func hookTransport() *http.Transport {
-	return &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, Proxy: nil}
+// hookTransport uses a new connection for each hook and, like kubelet, accepts any certificate.
+func (a *Agent) hookTransport() *http.Transport {
+	return &http.Transport{DialContext: a.DialContext, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, Proxy: nil}
 }
 
-// httpHook sends a hook's request. Any answer will do.
-func (a *Agent) httpHook(ctx context.Context, v *view, c *corev1.Container, h *corev1.HTTPGetAction) error {
-	request, err := hookRequest(ctx, a.dialHost(v.pod, v.addr.String()), c, h)
+// httpHook sends a hook's request. Any answer is a success.
+func (a *Agent) httpHook(ctx context.Context, v *pod.View, c *corev1.Container, h *corev1.HTTPGetAction) error {
+	request, err := hookRequest(ctx, a.dialHost(v.Pod, v.Addr.String()), c, h)
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: hookTransport()}
+	client := &http.Client{Transport: a.hookTransport()}
 	response, err := client.Do(request)
 	if err != nil && request.URL.Scheme == "https" && isPlainHTTP(err) {
 		request.URL.Scheme = "http"
@@ -132,7 +122,7 @@ func (a *Agent) httpHook(ctx context.Context, v *view, c *corev1.Container, h *c
 	return err
 }
 
-// isPlainHTTP tells whether a server was spoken to with TLS that does not speak it.
+// isPlainHTTP reports whether a request over TLS failed because the server does not use TLS.
 func isPlainHTTP(err error) bool {
 	var record tls.RecordHeaderError
 	return errors.As(err, &record) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
@@ -171,7 +161,7 @@ func hookRequest(ctx context.Context, host string, c *corev1.Container, h *corev
 	return request, nil
 }
 
-// portNumber is a port, looked up among the container's if it is a name.
+// portNumber is a port's number. A name is looked up among the container's ports.
 func portNumber(c *corev1.Container, port intstr.IntOrString) (int, error) {
 	n := port.IntValue()
 	if port.Type == intstr.String {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,53 +13,53 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"skiff/docker"
+	"skiff/orchestrator/node/pod"
 )
 
-// Logs reads a container's log as o asks, both its streams as one. The reader ends with the log or, following, with the
-// container; it must be closed.
+// Logs reads a container's log as o says, stdout and stderr together. The reader ends with the log
+// or, if it follows, with the container. It must be closed.
 func (a *Agent) Logs(ctx context.Context, pod *corev1.Pod, container string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
-	run, err := a.loggedRun(pod.UID, pod.Name, container, o.Previous)
+	run, err := a.loggedAttempt(pod.UID, pod.Name, container, o.Previous)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	read, write := io.Pipe()
-	l := &log{PipeReader: read, cancel: cancel, ended: make(chan struct{})}
-	go func() {
-		defer close(l.ended)
+	l := &log{PipeReader: read, cancel: cancel}
+	l.reading.Go(func() {
 		var to io.Writer = write
 		if o.LimitBytes != nil {
 			to = &limitedWriter{to: write, left: *o.LimitBytes}
 		}
 		err := a.Runtime.Logs(ctx, run.ID, a.logOptions(o), to, to)
 		write.CloseWithError(unlessLimit(err))
-	}()
+	})
 	return l, nil
 }
 
-// loggedRun is the run whose log is meant: the newest, or the one before it. A container that waits to run again counts
-// as its own predecessor, as in its status.
-func (a *Agent) loggedRun(uid types.UID, pod, container string, previous bool) (attempt, error) {
-	r := a.known(uid)
+// loggedAttempt is the attempt whose log is meant: the newest, or the one before it. As in its
+// status, the newest attempt of a container that waits to run again counts as the previous one.
+func (a *Agent) loggedAttempt(uid types.UID, p, container string, previous bool) (pod.Attempt, error) {
+	r := a.records.get(uid)
 	if r == nil {
-		return attempt{}, noLog(pod, container, previous)
+		return pod.Attempt{}, noLog(p, container, previous)
 	}
 	v := a.observe(r)
-	runs := v.attempts[container]
-	if previous && len(runs) > 0 && v.pod != nil {
-		c := findContainer(&v.pod.Spec, container)
-		if waiting := c != nil && runs[0].ended() && v.willRun(c); !waiting {
+	runs := v.Attempts[container]
+	if previous && len(runs) > 0 && v.Pod != nil {
+		c := pod.FindContainer(&v.Pod.Spec, container)
+		if waiting := c != nil && runs[0].Ended() && v.WillRun(c); !waiting {
 			runs = runs[1:]
 		}
 	}
-	for len(runs) > 0 && runs[0].neverStarted() {
+	for len(runs) > 0 && runs[0].NeverStarted() {
 		runs = runs[1:]
 	}
 	switch {
 	case len(runs) == 0:
-		return attempt{}, noLog(pod, container, previous)
-	case runs[0].removed:
-		return attempt{}, fmt.Errorf("unable to retrieve container logs for %s", containerID(runs[0]))
+		return pod.Attempt{}, noLog(p, container, previous)
+	case runs[0].Removed:
+		return pod.Attempt{}, fmt.Errorf("unable to retrieve container logs for %s", runs[0].ContainerID())
 	}
 	return *runs[0], nil
 }
@@ -87,24 +88,24 @@ func (a *Agent) logOptions(o *corev1.PodLogOptions) docker.LogOptions {
 	return out
 }
 
-// log is a container's log being read.
+// log is the reader of a container's log.
 type log struct {
 	*io.PipeReader
-	cancel context.CancelFunc
-	ended  chan struct{}
+	cancel  context.CancelFunc
+	reading sync.WaitGroup
 }
 
-// Close ends the reading, also in the middle.
+// Close stops reading, wherever it is, and returns when that has ended.
 func (l *log) Close() error {
 	l.cancel()
 	err := l.PipeReader.Close()
-	<-l.ended
+	l.reading.Wait()
 	return err
 }
 
 var errLimit = errors.New("the limit of bytes is reached")
 
-// unlessLimit takes the limit that was asked for for the log's end.
+// unlessLimit treats the limit that the caller set as the end of the log.
 func unlessLimit(err error) error {
 	if errors.Is(err, errLimit) {
 		return nil
@@ -112,7 +113,7 @@ func unlessLimit(err error) error {
 	return err
 }
 
-// limitedWriter passes so many bytes on and then fails with errLimit.
+// limitedWriter passes a number of bytes on and then fails with errLimit.
 type limitedWriter struct {
 	to   io.Writer
 	left int64

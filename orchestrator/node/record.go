@@ -1,58 +1,82 @@
 package node
 
 import (
-	"cmp"
-	"context"
+	"fmt"
 	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"skiff/docker"
+	"skiff/orchestrator/node/pod"
 	"skiff/probe"
 )
 
-// record is what the agent knows of a pod beside the object in the store.
+// record is what the agent knows of a pod beside the object in the store. Only its own methods, in
+// the files record*.go, take its lock.
 type record struct {
 	uid             types.UID
 	namespace, name string
 
-	mu sync.Mutex
-	// attempts are the runs of each container, newest first.
-	attempts map[string][]*attempt
-	// What follows is mostly empty, and nil then: a node may have very many pods.
-	// works are under way; a stop or start bears the container's name, a removal the container's ID.
-	works    map[string]*running
-	failures map[string]failure
-	crashes  map[string]backoff
-	images   map[string]imageView
-	pulls    map[string]*pullRecord
-	addr     netip.Addr
-	// avoid is an address that somebody else turned out to have.
+	mu       sync.Mutex
+	attempts pod.Attempts
+	// Most of the maps below are empty most of the time, and nil then: a node may have very many
+	// pods.
+
+	// operations are under way. Starts, stops and pulls are listed under the container's name,
+	// removals under the container's ID on the engine, the deletion of the pod under "".
+	operations map[string]*operation
+	// startFailures, backoffs and images are by container.
+	startFailures map[string]pod.StartFailure
+	backoffs      map[string]pod.Backoff
+	images        map[string]pod.Image
+	// pulls are the back-offs of pulls that failed, by container.
+	pulls map[string]*pullBackoff
+	addr  netip.Addr
+	// avoid is an address that turned out to be in use by somebody else.
 	avoid netip.Addr
-	// refused says why the node does not take the pod, nil if it does.
-	refused *refusal
-	// admitted says that the node has taken the pod.
+	// rejected says why the node did not admit the pod; nil if it did, or has not decided.
+	rejected *pod.Rejection
 	admitted bool
-	// prepared says that the volumes have been made.
+	// allocation is what is allocated for the pod, nil as long as nothing was decided, and resize how
+	// far a change of it has come.
+	allocation *pod.Allocation
+	resize     pod.Resize
+	// prepared says that the volumes have been set up, and written has the versions of the objects
+	// from which their files were written.
 	prepared bool
-	// written are the versions of what the volumes were made from.
-	written map[string]string
-	// told is the run of each container about whose back-off there has been an event.
-	told map[string]int
-	// probed are the containers that are being asked.
+	written  map[string]string
+	// probed are the containers that the prober knows about. The map is replaced, never changed.
 	probed map[string]probing
-	// overdue says that the event of an exceeded deadline has been recorded.
-	overdue bool
-	// outage is the engine's last outage that the pod has been told of.
-	outage int
-	// refs are the ConfigMaps and Secrets that the pod uses, as of its generation.
-	refs       []objectRef
+	// backoffEvents are the attempts of each container whose back-off there has been an event for.
+	// deadlineEvent and outageEvent say the same of an exceeded deadline and of an outage of the
+	// engine, which has a number.
+	backoffEvents map[string]int
+	deadlineEvent bool
+	outageEvent   int
+	// seen is when the agent first saw the pod, and startBegun says that it has begun to start
+	// something of it since. unreported is when a container started that the status does not show
+	// yet. They are for the metrics.
+	seen, unreported time.Time
+	startBegun       bool
+
+	// references and generation belong to records: they are guarded by its lock.
+	references []objectRef
 	generation int64
+}
+
+// pullBackoff is a pull that failed and how long to wait before the next one.
+type pullBackoff struct {
+	pod.PullFailure
+	backoff pod.Backoff
+}
+
+// probing is what the prober has been told about a container.
+type probing struct {
+	key probe.Key
+	// stopping says that only its readiness is probed, because it is being stopped.
+	stopping bool
 }
 
 // put sets an entry of a map that may be nil.
@@ -63,7 +87,7 @@ func put[V any](m *map[string]V, key string, v V) {
 	(*m)[key] = v
 }
 
-// drop takes an entry away, and an empty map with it.
+// drop deletes an entry, and sets a map that is then empty to nil.
 func drop[V any](m *map[string]V, key string) {
 	delete(*m, key)
 	if len(*m) == 0 {
@@ -71,243 +95,170 @@ func drop[V any](m *map[string]V, key string) {
 	}
 }
 
-// running is a work and how to give it up.
-type running struct {
-	work
-	cancel context.CancelFunc
+// observe copies what the record holds into a view. It returns the containers that are probed and
+// the versions from which the volumes were written.
+func (r *record) observe(v *pod.View) (probed map[string]probing, written map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v.Addr = r.addr
+	v.Attempts = r.attempts.Clone()
+	for name, o := range r.operations {
+		put(&v.Operations, name, o.Operation)
+	}
+	v.StartFailures = maps.Clone(r.startFailures)
+	v.Backoffs = maps.Clone(r.backoffs)
+	v.Images = maps.Clone(r.images)
+	v.Allocation, v.Resize = r.allocation, r.resize
+	for name, p := range r.pulls {
+		put(&v.PullFailures, name, p.PullFailure)
+	}
+	return r.probed, r.written
 }
 
-// pullRecord is the back-off of a container's pulls.
-type pullRecord struct {
-	pullFailure
-	backoff backoff
+// admission returns what has been decided about the pod, if anything has.
+func (r *record) admission() (rejected *pod.Rejection, decided bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rejected, r.rejected != nil || r.admitted
 }
 
-// probing is what the prober has been told about a container.
-type probing struct {
-	key probe.Key
-	// stopping says that only its readiness is asked, because it is being stopped.
-	stopping bool
+// decide records whether the node admits the pod: it does if rejected is nil.
+func (r *record) decide(rejected *pod.Rejection) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rejected, r.admitted = rejected, rejected == nil
 }
 
-// objectRef names a ConfigMap or Secret.
-type objectRef struct{ kind, namespace, name string }
-
-// record returns the pod's record, and makes one if there is none.
-func (a *Agent) record(uid types.UID, namespace, name string) *record {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	r, ok := a.records[uid]
-	if !ok {
-		r = &record{
-			uid: uid, namespace: namespace, name: name,
-			attempts: map[string][]*attempt{},
-		}
-		a.records[uid] = r
-	}
-	return r
+// begun reports whether the pod has been admitted, or anything has been done for it.
+func (r *record) begun() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.admitted || len(r.attempts) > 0 || len(r.operations) > 0
 }
 
-// known returns the pod's record, nil if there is none.
-func (a *Agent) known(uid types.UID) *record {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.records[uid]
+// address returns the pod's IP: the one it has, the one its status shows if that can still be had,
+// or a new one.
+func (r *record) address(from Addresses, shown string) (netip.Addr, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.addr.IsValid() {
+		return r.addr, nil
+	}
+	had, err := netip.ParseAddr(shown)
+	if err == nil && had != r.avoid && from.Reserve(string(r.uid), had) == nil {
+		r.addr = had
+		return had, nil
+	}
+	addr, err := from.Allocate(string(r.uid))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("allocating an address for the pod: %w", err)
+	}
+	r.addr = addr
+	return addr, nil
 }
 
-func (a *Agent) allRecords() []*record {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Collect(maps.Values(a.records))
+// currentAddress is the pod's IP, invalid if it has none.
+func (r *record) currentAddress() netip.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.addr
 }
 
-// uses notes what the pod takes values from.
-func (a *Agent) uses(r *record, pod *corev1.Pod) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if r.generation == pod.Generation && r.generation != 0 {
-		return
+// reserveAddress gives a pod that has no address the one it had under an earlier daemon.
+func (r *record) reserveAddress(from Addresses, addr netip.Addr) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.addr.IsValid() || !addr.IsValid() {
+		return nil
 	}
-	a.unuse(r)
-	r.refs, r.generation = references(pod), pod.Generation
-	for _, ref := range r.refs {
-		if a.users[ref] == nil {
-			a.users[ref] = map[types.UID]struct{}{}
-		}
-		a.users[ref][r.uid] = struct{}{}
+	if err := from.Reserve(string(r.uid), addr); err != nil {
+		return err
 	}
-}
-
-// unuse forgets what the pod takes values from. a.mu is held.
-func (a *Agent) unuse(r *record) {
-	for _, ref := range r.refs {
-		delete(a.users[ref], r.uid)
-		if len(a.users[ref]) == 0 {
-			delete(a.users, ref)
-		}
-	}
-}
-
-// forget drops all that is known of a pod.
-func (a *Agent) forget(r *record) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.records, r.uid)
-	a.unuse(r)
-}
-
-func (a *Agent) usersOf(ref objectRef) []types.UID {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Collect(maps.Keys(a.users[ref]))
-}
-
-// references are the ConfigMaps, Secrets and claims a pod uses.
-func references(pod *corev1.Pod) []objectRef {
-	var refs []objectRef
-	add := func(kind, name string) {
-		if ref := (objectRef{kind, pod.Namespace, name}); name != "" && !slices.Contains(refs, ref) {
-			refs = append(refs, ref)
-		}
-	}
-	for _, c := range allContainers(&pod.Spec) {
-		for _, from := range c.EnvFrom {
-			if from.ConfigMapRef != nil {
-				add("configmap", from.ConfigMapRef.Name)
-			}
-			if from.SecretRef != nil {
-				add("secret", from.SecretRef.Name)
-			}
-		}
-		for _, v := range c.Env {
-			if v.ValueFrom != nil && v.ValueFrom.ConfigMapKeyRef != nil {
-				add("configmap", v.ValueFrom.ConfigMapKeyRef.Name)
-			}
-			if v.ValueFrom != nil && v.ValueFrom.SecretKeyRef != nil {
-				add("secret", v.ValueFrom.SecretKeyRef.Name)
-			}
-		}
-	}
-	for i := range pod.Spec.Volumes {
-		addVolumeReferences(&pod.Spec.Volumes[i], add)
-	}
-	return refs
-}
-
-func addVolumeReferences(v *corev1.Volume, add func(kind, name string)) {
-	if v.ConfigMap != nil {
-		add("configmap", v.ConfigMap.Name)
-	}
-	if v.Secret != nil {
-		add("secret", v.Secret.SecretName)
-	}
-	if v.PersistentVolumeClaim != nil {
-		add("claim", v.PersistentVolumeClaim.ClaimName)
-	}
-	if v.Projected == nil {
-		return
-	}
-	for _, s := range v.Projected.Sources {
-		if s.ConfigMap != nil {
-			add("configmap", s.ConfigMap.Name)
-		}
-		if s.Secret != nil {
-			add("secret", s.Secret.Name)
-		}
-	}
-}
-
-// saw takes in a look at a container, unless a later moment of its life is known already.
-func (r *record) saw(c docker.Container, id identity) *attempt {
-	if a := r.find(c.ID); a != nil {
-		if a.newer(c) {
-			c.OOMKilled = c.OOMKilled || a.OOMKilled
-			a.Container, a.removed, a.settled = c, false, true
-			a.imageID = cmp.Or(a.imageID, c.ImageID)
-		}
-		return a
-	}
-	a := newAttempt(c, id)
-	r.attempts[id.container] = trim(insert(r.attempts[id.container], a))
-	return a
-}
-
-// imageOf is how the status calls the image of a new run: as the engine has told when it was last asked, or as that of
-// another run of the same image.
-func (r *record) imageOf(who identity) string {
-	if id := r.images[who.container].id; id != "" {
-		return id
-	}
-	for _, run := range r.attempts[who.container] {
-		if run.hash == who.hash && run.imageID != "" {
-			return run.imageID
-		}
-	}
-	return ""
-}
-
-// insert keeps runs newest first.
-func insert(runs []*attempt, a *attempt) []*attempt {
-	i := slices.IndexFunc(runs, func(other *attempt) bool { return other.number < a.number })
-	if i < 0 {
-		i = len(runs)
-	}
-	return slices.Insert(slices.Clone(runs), i, a)
-}
-
-// trim forgets runs that the engine no longer has and that no status shows.
-func trim(runs []*attempt) []*attempt {
-	if len(runs) <= 2 {
-		return runs
-	}
-	kept := slices.Clone(runs[:2])
-	for _, a := range runs[2:] {
-		if !a.removed {
-			kept = append(kept, a)
-		}
-	}
-	return kept
-}
-
-// find returns the run of a container on the engine, nil if it is not known.
-func (r *record) find(id string) *attempt {
-	for _, runs := range r.attempts {
-		for _, a := range runs {
-			if a.ID == id && id != "" {
-				return a
-			}
-		}
-	}
+	r.addr = addr
 	return nil
 }
 
-// gone notes that the engine no longer has a container. A run that never began leaves no trace.
-func (r *record) gone(a *attempt, now time.Time) {
-	name := a.nameOf()
-	if a.neverStarted() {
-		r.drop(a)
-		return
-	}
-	if a.State == docker.Running {
-		a.State, a.ExitCode, a.FinishedAt = docker.Exited, exitKilled, now
-	}
-	a.removed, a.settled = true, true
-	r.attempts[name] = trim(r.attempts[name])
+// releaseAddress gives the pod's address back.
+func (r *record) releaseAddress(to Addresses) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.addr = netip.Addr{}
+	to.Release(string(r.uid))
 }
 
-// drop forgets a run.
-func (r *record) drop(a *attempt) {
-	name := a.nameOf()
-	r.attempts[name] = slices.DeleteFunc(slices.Clone(r.attempts[name]), func(b *attempt) bool { return a == b })
-	if len(r.attempts[name]) == 0 {
-		delete(r.attempts, name)
-	}
+// avoidAddress gives back an address that somebody else uses. The pod does not ask for it again.
+func (r *record) avoidAddress(to Addresses) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.avoid = r.addr
+	r.addr = netip.Addr{}
+	to.Release(string(r.uid))
 }
 
-// died notes the end of a run that an event tells of, before the engine has been asked for the rest.
-func (r *record) died(a *attempt, exitCode int, at time.Time) {
-	if !a.running() && !a.neverStarted() {
-		return
+// volumesPrepared reports whether the pod's volumes have been set up.
+func (r *record) volumesPrepared() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.prepared
+}
+
+// volumesWritten records the versions of the objects from which the volumes' files were written.
+func (r *record) volumesWritten(versions map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.prepared, r.written = true, versions
+}
+
+// firstBackoffEvent reports whether there has been no event yet for the back-off after an attempt
+// of a container, and records that there is one now.
+func (r *record) firstBackoffEvent(container string, attempt int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, ok := r.backoffEvents[container]
+	put(&r.backoffEvents, container, attempt)
+	return !ok || before != attempt
+}
+
+// firstDeadlineEvent is the same for an exceeded deadline.
+func (r *record) firstDeadlineEvent() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := !r.deadlineEvent
+	r.deadlineEvent = true
+	return first
+}
+
+// firstOutageEvent is the same for an outage of the engine.
+func (r *record) firstOutageEvent(outage int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := r.outageEvent != outage
+	r.outageEvent = outage
+	return first
+}
+
+// probeChange is a container about which the prober must be told something. A zero key says that it
+// was, or is, not probed.
+type probeChange struct {
+	container string
+	old, new  probing
+}
+
+// setProbed records which containers are to be probed, and returns what that changes.
+func (r *record) setProbed(want map[string]probing) []probeChange {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var changes []probeChange
+	for name, old := range r.probed {
+		if want[name] != old {
+			changes = append(changes, probeChange{name, old, want[name]})
+		}
 	}
-	a.State, a.ExitCode, a.FinishedAt, a.settled = docker.Exited, exitCode, at, false
+	for name, p := range want {
+		if _, ok := r.probed[name]; !ok {
+			changes = append(changes, probeChange{name, probing{}, p})
+		}
+	}
+	r.probed = want
+	return changes
 }

@@ -14,6 +14,7 @@ import (
 
 	"skiff/docker"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/node/internal/podtest"
 )
 
 func (w *world) node() *corev1.Node {
@@ -52,7 +53,7 @@ func TestNodeRegisters(t *testing.T) {
 		for _, c := range n.Status.Conditions {
 			conditions = append(conditions, fmt.Sprintf("%s %s %s", c.Type, c.Status, c.Reason))
 		}
-		if got, want := strings.Join(conditions, "\n"), lines(`MemoryPressure False KubeletHasSufficientMemory
+		if got, want := strings.Join(conditions, "\n"), podtest.Lines(`MemoryPressure False KubeletHasSufficientMemory
 			DiskPressure False KubeletHasNoDiskPressure
 			PIDPressure False KubeletHasSufficientPID
 			Ready True KubeletReady`); got != want {
@@ -104,8 +105,8 @@ func TestNodeHeartbeat(t *testing.T) {
 	})
 }
 
-// TestNodeContradicts holds that a node that was taken for silent, because all of the machine stood still for a while, says soon
-// that it is well.
+// TestNodeContradicts holds that a node that counts as silent, because the whole machine was
+// suspended for example, soon reports again.
 func TestNodeContradicts(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.pass(11 * time.Second)
@@ -119,7 +120,8 @@ func TestNodeContradicts(t *testing.T) {
 	})
 }
 
-// TestNodeHeartbeatAfterTheClockWasSetBack holds that the node does not wait until its last heartbeat is over again.
+// TestNodeHeartbeatAfterTheClockWasSetBack holds that the node does not wait until the time of its
+// last heartbeat has come again.
 func TestNodeHeartbeatAfterTheClockWasSetBack(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.pass(11 * time.Second)
@@ -168,8 +170,8 @@ func TestNodeKeepsOthersLabels(t *testing.T) {
 	}, func(o *Options) { o.Labels = map[string]string{"disk": "ssd"} })
 }
 
-// TestNodeKeepsOthersCapacity holds that extended resources, which somebody else
-// advertises, outlast the agent's own reports.
+// TestNodeKeepsOthersCapacity holds that the agent keeps extended resources, which somebody else
+// advertises.
 func TestNodeKeepsOthersCapacity(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.pass(11 * time.Second)

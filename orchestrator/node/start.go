@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,342 +10,248 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"skiff/docker"
+	"skiff/orchestrator/node/env"
+	"skiff/orchestrator/node/pod"
+	"skiff/orchestrator/node/spec"
 )
 
-// startSandbox makes and starts a pod's pause container.
-func (a *Agent) startSandbox(ctx context.Context, r *record, v *view, s step) {
-	if s.attempt > 0 && !s.existing {
-		a.tell(v.pod, "", corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+// startSandbox creates and starts a pod's pause container.
+func (a *Agent) startSandbox(ctx context.Context, r *record, v *pod.View, s pod.Step) {
+	if s.Attempt > 0 && !s.Existing {
+		a.emit(v.Pod, "", corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 	}
-	id, f, err := a.makeSandbox(ctx, r, v, s)
+	id, f, err := a.runSandbox(ctx, r, v, s)
 	switch {
 	case err == nil:
-		r.started(sandboxName)
+		r.started(pod.SandboxName, a.Clock.Now())
 	case ctx.Err() != nil:
 	case isOutage(err):
-		a.engineFailed(err)
+		a.engineDown(err)
 	case errors.Is(err, docker.ErrAddressInUse):
-		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err)
+		a.emit(v.Pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err)
 		a.changeAddress(ctx, r, id)
-	case f.unmounted:
-		a.tellUnmounted(r, v.pod, sandboxName, err)
-		r.fail(sandboxName, f)
+	case errors.Is(err, docker.ErrPortInUse):
+		f = a.portInUse(ctx, r, v, id, f, err)
+		a.emit(v.Pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", f.Message)
+		r.startFailed(pod.SandboxName, f)
+	case f.Unmounted:
+		a.emitUnmounted(r, v.Pod, pod.SandboxName, err)
+		r.startFailed(pod.SandboxName, f)
 	default:
-		a.tell(v.pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err)
-		r.fail(sandboxName, f)
+		a.emit(v.Pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err)
+		r.startFailed(pod.SandboxName, f)
 	}
 }
 
-func (a *Agent) makeSandbox(ctx context.Context, r *record, v *view, s step) (string, failure, error) {
-	f := failure{reason: "CreatePodSandboxError", until: a.Clock.Now().Add(retryPeriod)}
-	addr, err := a.address(r, v.pod)
+// runSandbox returns the sandbox's ID on the engine, empty if it was not created, and how an error
+// shows in the status.
+func (a *Agent) runSandbox(ctx context.Context, r *record, v *pod.View, s pod.Step) (string, pod.StartFailure, error) {
+	watch := a.beginStart(r)
+	f := pod.StartFailure{Reason: "CreatePodSandboxError", Until: a.Clock.Now().Add(pod.RetryPeriod)}
+	addr, err := a.address(r, v.Pod)
 	if err != nil {
 		return "", f, err
 	}
-	if err := a.prepareVolumes(ctx, r, v.pod, addr); err != nil {
-		f.unmounted = true
+	if err := a.prepareVolumes(ctx, r, v.Pod, addr); err != nil {
+		f.Unmounted = true
 		return "", f, err
 	}
-	id := s.id
-	if !s.existing {
+	id := s.ID
+	if !s.Existing {
 		image, err := a.Runtime.PauseImage(ctx)
 		if err != nil {
 			return "", f, fmt.Errorf("making the pause image: %w", err)
 		}
-		dns, err := a.nodeDNS(v.pod)
+		dns, err := a.nodeDNS(v.Pod)
 		if err != nil {
 			return "", f, err
 		}
-		if id, err = a.create(ctx, r, sandboxSpec(v.pod, image, s.attempt, addr, dns)); err != nil {
+		watch.lap(phasePrepare)
+		if id, err = a.create(ctx, r, spec.Sandbox(spec.WithGateway(v.Pod, a.hostIP()), image, s.Attempt, addr, dns, a.ClusterDomain, a.volumes.SandboxMounts(v.Pod))); err != nil {
 			return "", f, err
 		}
+		watch.lap(phaseCreate)
 	}
-	return id, f, a.run(ctx, r, id, v.latest(sandboxName))
+	err = a.startCreated(ctx, r, id, v.Latest(pod.SandboxName))
+	watch.lap(phaseStart)
+	return id, f, err
 }
 
-// startContainer makes and starts a container, and runs its postStart hook.
-func (a *Agent) startContainer(ctx context.Context, r *record, v *view, s step) {
-	c := findContainer(&v.pod.Spec, s.container)
-	id, f, err := a.makeContainer(ctx, r, v, c, s)
+// startContainer creates and starts a container, and runs its postStart hook.
+func (a *Agent) startContainer(ctx context.Context, r *record, v *pod.View, s pod.Step) {
+	c := pod.FindContainer(&v.Allocated().Spec, s.Container)
+	id, f, err := a.runContainer(ctx, r, v, c, s)
 	switch {
 	case err == nil:
-		r.started(c.Name)
-		a.tell(v.pod, c.Name, corev1.EventTypeNormal, "Started", "Container started")
-		a.postStart(ctx, r, v, c, id, s.attempt)
+		r.started(c.Name, a.Clock.Now())
+		a.emit(v.Pod, c.Name, corev1.EventTypeNormal, "Started", "Container started")
+		a.postStart(ctx, r, v, c, id, s.Attempt)
 	case ctx.Err() != nil:
 	case isOutage(err):
-		a.engineFailed(err)
-	case errors.Is(err, docker.ErrImageNotFound) && v.images[c.Name].ref == "":
-		// It was taken for granted.
-		r.doubt(c.Name)
+		a.engineDown(err)
+	case errors.Is(err, errVolumeImageLost): // the next plan looks for it
+	case errors.Is(err, docker.ErrImageNotFound) && v.Images[c.Name].Ref == "":
+		// The engine has not been asked about the image: an earlier attempt had it.
+		r.setImage(c.Name, pod.Image{Doubted: true})
 	case errors.Is(err, docker.ErrAddressInUse):
-		a.tell(v.pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", withoutID(err.Error(), id, c.Name))
+		a.emit(v.Pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", withoutID(err.Error(), id, c.Name))
 		a.changeAddress(ctx, r, id)
-	case errors.Is(err, docker.ErrNotFound) && v.latest(sandboxName).running():
+	case errors.Is(err, docker.ErrPortInUse):
+		f = a.portInUse(ctx, r, v, id, f, err)
+		a.emit(v.Pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", f.Message)
+		r.startFailed(c.Name, f)
+	case errors.Is(err, docker.ErrNotFound) && v.Latest(pod.SandboxName).Running():
 		// Its sandbox is gone, and the event of that may be lost.
-		f.message, f.until = err.Error(), a.Clock.Now().Add(failedRetry)
-		r.fail(c.Name, f)
-		a.lookLater(r, v.latest(sandboxName).ID)
-	case f.unmounted:
-		a.tellUnmounted(r, v.pod, c.Name, err)
-		r.fail(c.Name, f)
+		f.Message, f.Until = err.Error(), a.Clock.Now().Add(retryDelay)
+		r.startFailed(c.Name, f)
+		a.inspectLater(r, v.Latest(pod.SandboxName).ID)
+	case f.Unmounted:
+		a.emitUnmounted(r, v.Pod, c.Name, err)
+		r.startFailed(c.Name, f)
 	default:
-		a.tell(v.pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", withoutID(err.Error(), id, c.Name))
-		f.message = withoutID(err.Error(), id, c.Name)
-		r.fail(c.Name, f)
+		a.emit(v.Pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", withoutID(err.Error(), id, c.Name))
+		f.Message = withoutID(err.Error(), id, c.Name)
+		r.startFailed(c.Name, f)
 	}
 }
 
-// makeContainer returns the container's ID on the engine, if it has got so far, and how an error shows in the status.
-func (a *Agent) makeContainer(ctx context.Context, r *record, v *view, c *corev1.Container, s step) (string, failure, error) {
-	f := failure{reason: reasonConfigError, image: c.Image, until: a.Clock.Now().Add(retryPeriod)}
-	id := s.id
-	if !s.existing {
-		addr, err := a.address(r, v.pod)
+// runContainer returns the container's ID on the engine, empty if it was not created, and how an
+// error shows in the status.
+func (a *Agent) runContainer(ctx context.Context, r *record, v *pod.View, c *corev1.Container, s pod.Step) (string, pod.StartFailure, error) {
+	watch := a.beginStart(r)
+	f := pod.StartFailure{Reason: pod.ReasonConfigError, Image: c.Image, Until: a.Clock.Now().Add(pod.RetryPeriod)}
+	id := s.ID
+	if !s.Existing {
+		addr, err := a.address(r, v.Pod)
 		if err == nil {
-			err = a.prepareVolumes(ctx, r, v.pod, addr)
+			err = a.prepareVolumes(ctx, r, v.Pod, addr)
 		}
 		if err != nil {
-			f.reason, f.unmounted = v.waitingReason(c), true
+			f.Reason, f.Unmounted = v.WaitingReason(c), true
 			return "", f, err
 		}
-		spec, err := a.spec(ctx, v, c, s.attempt, addr)
+		if err := a.fillVolumes(ctx, r, v.Pod, c); err != nil {
+			f.Reason = pod.ReasonCreateError
+			return "", f, err
+		}
+		wanted, err := a.containerSpec(ctx, v, c, s.Attempt, addr)
 		if err != nil {
 			return "", f, err
 		}
-		a.tellPresent(r, v.pod, c)
-		f.reason = reasonCreateError
-		if id, err = a.create(ctx, r, spec); err != nil {
+		a.emitPresent(r, v.Pod, c.Name, c.Image, c.ImagePullPolicy)
+		f.Reason = pod.ReasonCreateError
+		watch.lap(phasePrepare)
+		if id, err = a.create(ctx, r, wanted); err != nil {
 			return "", f, err
 		}
-		r.advance(v, c.Name)
-		a.tell(v.pod, c.Name, corev1.EventTypeNormal, "Created", "Container created")
+		watch.lap(phaseCreate)
+		r.given(id, pod.Effective(v.Allocated(), c))
+		a.emit(v.Pod, c.Name, corev1.EventTypeNormal, "Created", "Container created")
 	}
-	f.reason = reasonRunError
-	var previous *attempt
-	if !v.needsSandbox() {
-		previous = v.latest(c.Name)
+	f.Reason = pod.ReasonRunError
+	var previous *pod.Attempt
+	if !v.NeedsSandbox() {
+		previous = v.Latest(c.Name)
 	}
-	err := a.run(ctx, r, id, previous)
-	if err != nil && r.endedRun(id) {
-		// The engine has tried it: the crash back-off takes over.
-		f.until = time.Time{}
+	err := a.startCreated(ctx, r, id, previous)
+	watch.lap(phaseStart)
+	if !s.Existing && !errors.Is(err, docker.ErrPortInUse) && !errors.Is(err, docker.ErrAddressInUse) {
+		r.countRestart(v, c.Name) // what waits for a port or an address does not crash
+	}
+	if err != nil && r.ended(id) {
+		// The engine has tried to start it: from here the crash back-off decides.
+		f.Until = time.Time{}
 	}
 	return id, f, err
 }
 
-// spec is what to create for a container.
-func (a *Agent) spec(ctx context.Context, v *view, c *corev1.Container, attempt int, addr netip.Addr) (docker.ContainerSpec, error) {
-	b := blueprint{pod: v.pod, container: c, attempt: attempt, addr: addr, nodeMemory: a.machine.memory()}
-	if sandbox := v.latest(sandboxName); v.needsSandbox() && sandbox.running() {
-		b.sandbox, b.sandboxID = sandbox.number, sandbox.ID
-	} else if v.isEphemeral(c.Name) && !v.pod.Spec.HostNetwork {
-		b.joins = v.latest(v.pod.Spec.Containers[0].Name).ID
+// containerSpec is what to create for a container.
+func (a *Agent) containerSpec(ctx context.Context, v *pod.View, c *corev1.Container, attempt int, addr netip.Addr) (docker.ContainerSpec, error) {
+	p := spec.WithGateway(v.Allocated(), a.hostIP())
+	in := spec.Input{Pod: p, Container: c, Attempt: attempt, Round: v.Round(), Addr: addr, ClusterDomain: a.ClusterDomain, NodeMemory: a.machine.memory()}
+	if sandbox := v.Latest(pod.SandboxName); v.NeedsSandbox() && sandbox.Running() {
+		in.Sandbox, in.SandboxID = sandbox.Number, sandbox.ID
+	} else if v.IsEphemeral(c.Name) && !v.Pod.Spec.HostNetwork {
+		in.Joins = v.Latest(v.Pod.Spec.Containers[0].Name).ID
 	}
 	var err error
-	if b.sandboxID == "" || v.pod.Spec.HostNetwork {
-		if b.dns, err = a.nodeDNS(v.pod); err != nil {
+	if in.SandboxID == "" || v.Pod.Spec.HostNetwork {
+		if in.DNS, err = a.nodeDNS(v.Pod); err != nil {
 			return docker.ContainerSpec{}, err
 		}
 	}
-	if b.target, err = v.target(c.Name); err != nil {
+	if in.TargetID, err = v.TargetID(c.Name); err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	if b.env, err = containerEnv(v.pod, c, a.facts(v.pod, addr), a); err != nil {
+	if in.Env, err = env.Variables(p, c, a.facts(p, addr), a); err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	if b.mounts, err = a.volumes.mounts(v.pod, c, attempt, addr, b.env); err != nil {
+	if in.Mounts, err = a.volumes.Mounts(spec.WithGateway(v.Pod, a.hostIP()), c, attempt, addr, in.Env); err != nil {
 		return docker.ContainerSpec{}, err
 	}
-	if needsImageUser(v.pod, c) {
+	if spec.NeedsImageUser(v.Pod, c) {
 		image, err := a.Runtime.Image(ctx, c.Image)
 		if err != nil {
 			return docker.ContainerSpec{}, err
 		}
-		b.imageUser = image.User
+		in.ImageUser = image.User
 	}
-	return containerSpec(b)
+	if spec.NeedsPasswd(v.Pod, c) {
+		passwd, err := a.Runtime.ImageFile(ctx, c.Image, "/etc/passwd", pod.ContainerName(v.Pod, c.Name, attempt)+"_passwd", maxPasswd)
+		if err != nil && !errors.Is(err, docker.ErrNotFound) {
+			return docker.ContainerSpec{}, fmt.Errorf("reading the image's /etc/passwd: %w", err)
+		}
+		in.Passwd = string(passwd)
+	}
+	return spec.Container(in)
 }
 
-// target is the ID of the container whose processes an ephemeral container is to see (kubectl debug --target), empty if it
-// names none. The error is kubelet's (k8s.io/kubernetes/pkg/kubelet/kuberuntime/kuberuntime_container.go, getTargetID).
-func (v *view) target(ephemeral string) (string, error) {
-	for i := range v.pod.Spec.EphemeralContainers {
-		c := &v.pod.Spec.EphemeralContainers[i]
-		if c.Name != ephemeral || c.TargetContainerName == "" {
-			continue
-		}
-		if a := v.latest(c.TargetContainerName); a.running() {
-			return a.ID, nil
-		}
-		return "", fmt.Errorf("unable to find target container %s", c.TargetContainerName)
-	}
-	return "", nil
-}
+// maxPasswd is the most that is read of an image's /etc/passwd, in bytes.
+const maxPasswd = 1 << 20
 
-// create makes a container and notes that it is there.
-func (a *Agent) create(ctx context.Context, r *record, spec docker.ContainerSpec) (string, error) {
-	id, err := a.Runtime.Create(ctx, spec)
-	if errors.Is(err, docker.ErrNoNetwork) {
-		if _, _, err := a.Runtime.EnsureNetwork(ctx); err != nil {
-			return "", err
-		}
-		id, err = a.Runtime.Create(ctx, spec)
-	}
-	if err != nil {
-		return "", err
-	}
-	who, _ := identify(spec.Labels, a.Name)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	image := r.imageOf(who)
-	run := r.saw(docker.Container{
-		ID: id, Name: spec.Name, Image: spec.Image, Labels: spec.Labels,
-		State: docker.Created, CreatedAt: a.Clock.Now(),
-	}, who)
-	run.imageID = cmp.Or(image, run.imageID)
-	return id, nil
-}
+var errVolumeImageLost = errors.New("the image of a volume is gone")
 
-// run starts a container that has been created and takes in what has become of it.
-func (a *Agent) run(ctx context.Context, r *record, id string, previous *attempt) error {
-	if previous.ended() && !previous.removed {
-		// Where the one before had the pod's address, that is free once the engine has shown its end.
-		if err := a.look(ctx, r, previous.ID); err != nil {
+// fillVolumes makes the volumes of a container that hold an image's files.
+func (a *Agent) fillVolumes(ctx context.Context, r *record, p *corev1.Pod, c *corev1.Container) error {
+	for _, volume := range pod.MountedImages(p, c) {
+		image, key := volume.Image, pod.ImageVolumeKey(volume.Name)
+		made, err := a.volumes.FillImage(ctx, p, volume)
+		if errors.Is(err, docker.ErrImageNotFound) {
+			r.setImage(key, pod.Image{Doubted: true})
+			return errVolumeImageLost
+		}
+		if err != nil {
 			return err
 		}
-	}
-	started := a.startAt(ctx, id)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return errors.Join(started, a.look(ctx, r, id))
-}
-
-// addressRetry and addressTries bound the wait for an address that the engine has not quite put away yet.
-const (
-	addressRetry = 20 * time.Millisecond
-	addressTries = 100
-)
-
-// startAt starts a container, patient with an engine that is still busy with the one before, and with a network that
-// somebody has removed.
-func (a *Agent) startAt(ctx context.Context, id string) error {
-	for range addressTries {
-		err := a.Runtime.Start(ctx, id)
-		switch {
-		case errors.Is(err, docker.ErrAddressInUse):
-			a.pause(ctx, addressRetry)
-		case errors.Is(err, docker.ErrNoNetwork):
-			if _, _, err := a.Runtime.EnsureNetwork(ctx); err != nil {
-				return err
-			}
-		default:
-			return err
+		if made {
+			a.emitPresent(r, p, key, image.Reference, image.PullPolicy)
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+		r.filled(volume.Name)
 	}
-	return fmt.Errorf("starting container %.12s: %w", id, docker.ErrAddressInUse)
-}
-
-// started notes that a container could be started.
-func (r *record) started(container string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	drop(&r.failures, container)
-	drop(&r.images, container)
-	drop(&r.pulls, container)
-}
-
-// endedRun tells whether the engine could not start a container, and won't try again.
-func (r *record) endedRun(id string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	run := r.find(id)
-	return run != nil && run.ended()
-}
-
-// address is the pod's IP: the one it had, or a new one. Pods in the host's network have none of their own.
-func (a *Agent) address(r *record, pod *corev1.Pod) (netip.Addr, error) {
-	if pod.Spec.HostNetwork {
-		return netip.Addr{}, nil
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.addr.IsValid() {
-		return r.addr, nil
-	}
-	had, err := netip.ParseAddr(pod.Status.PodIP)
-	if err == nil && had != r.avoid && a.Addresses.Reserve(string(r.uid), had) == nil {
-		r.addr = had
-		return had, nil
-	}
-	addr, err := a.Addresses.Allocate(string(r.uid))
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("giving the pod an address: %w", err)
-	}
-	r.addr = addr
-	return addr, nil
-}
-
-// changeAddress gives up an address that somebody has whom skiff does not know, a container put on its network by hand
-// for instance, and the container that was created with it.
-func (a *Agent) changeAddress(ctx context.Context, r *record, id string) {
-	if err := a.Runtime.Remove(ctx, id); err != nil {
-		a.log.Error("container without address not removed", "pod", r.name, "namespace", r.namespace, "error", err)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if run := r.find(id); run != nil {
-			run.adopted = true // it is not to be started with the address it was made with
-		}
-		return
-	}
-	r.mu.Lock()
-	r.avoid = r.addr
-	r.mu.Unlock()
-	a.release(r)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if run := r.find(id); run != nil {
-		r.drop(run)
-	}
-}
-
-// prepareVolumes makes the pod's volumes, once.
-func (a *Agent) prepareVolumes(ctx context.Context, r *record, pod *corev1.Pod, addr netip.Addr) error {
-	r.mu.Lock()
-	prepared := r.prepared
-	r.mu.Unlock()
-	if prepared {
-		return nil
-	}
-	versions := a.volumes.versions(pod)
-	if err := a.volumes.prepare(ctx, pod, a.facts(pod, addr)); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.prepared, r.written = true, versions
 	return nil
 }
 
-// facts are what the downward API tells the pod.
-func (a *Agent) facts(pod *corev1.Pod, addr netip.Addr) facts {
-	f := facts{hostIP: a.hostIP(), allocatable: a.machine.capacity()}
-	switch {
-	case pod.Spec.HostNetwork:
-		f.podIP = f.hostIP
-	case addr.IsValid():
-		f.podIP = addr.String()
+// prepareVolumes sets up the pod's volumes, once.
+func (a *Agent) prepareVolumes(ctx context.Context, r *record, pod *corev1.Pod, addr netip.Addr) error {
+	if r.volumesPrepared() {
+		return nil
 	}
-	return f
+	versions := a.volumes.Versions(pod)
+	if err := a.volumes.Prepare(ctx, pod, a.facts(pod, addr)); err != nil {
+		return err
+	}
+	r.volumesWritten(versions)
+	return nil
 }
 
-func (a *Agent) hostIP() string {
-	if !a.HostIP.IsValid() {
-		return ""
+// facts are what the downward API says about the pod.
+func (a *Agent) facts(pod *corev1.Pod, addr netip.Addr) env.Facts {
+	f := env.Facts{HostIP: a.hostIP(), Allocatable: a.machine.capacity()}
+	switch {
+	case pod.Spec.HostNetwork:
+		f.PodIP = f.HostIP
+	case addr.IsValid():
+		f.PodIP = addr.String()
 	}
-	return a.HostIP.String()
+	return f
 }

@@ -15,10 +15,11 @@ import (
 	utilexec "k8s.io/utils/exec"
 
 	"skiff/docker"
+	"skiff/orchestrator/node/pod"
 )
 
-// Exec runs a command in a running container and returns when it has ended. An exit code other than 0 is an error that
-// is a k8s.io/utils/exec.ExitError.
+// Exec runs a command in a running container and returns when it has ended. If its exit code is not
+// 0, the error is a k8s.io/utils/exec.ExitError.
 func (a *Agent) Exec(ctx context.Context, pod *corev1.Pod, container string, command []string, s docker.Streams) error {
 	run, err := a.runningContainer(pod.UID, container)
 	if err != nil {
@@ -34,7 +35,7 @@ func (a *Agent) Exec(ctx context.Context, pod *corev1.Pod, container string, com
 	return nil
 }
 
-// Attach connects the streams with a container's main process until that, or its output, ends.
+// Attach connects the streams with a container's main process until the process or its output ends.
 func (a *Agent) Attach(ctx context.Context, pod *corev1.Pod, container string, s docker.Streams) error {
 	run, err := a.runningContainer(pod.UID, container)
 	if err != nil {
@@ -46,46 +47,39 @@ func (a *Agent) Attach(ctx context.Context, pod *corev1.Pod, container string, s
 	return nil
 }
 
-// runningContainer is the run of a container that is running now.
-func (a *Agent) runningContainer(uid types.UID, container string) (attempt, error) {
-	r := a.known(uid)
-	if r == nil {
-		return attempt{}, apierrors.NewBadRequest(fmt.Sprintf("container not found (%q)", container))
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, run := range r.attempts[container] {
-		if run.running() {
-			return *run, nil
+// runningContainer is the attempt of a container that is running now.
+func (a *Agent) runningContainer(uid types.UID, container string) (pod.Attempt, error) {
+	if r := a.records.get(uid); r != nil {
+		if run, ok := r.running(container); ok {
+			return run, nil
 		}
 	}
-	return attempt{}, apierrors.NewBadRequest(fmt.Sprintf("container not found (%q)", container))
+	return pod.Attempt{}, apierrors.NewBadRequest(fmt.Sprintf("container not found (%q)", container))
 }
 
-// PortForward connects rw with a TCP port of the pod and returns when either side has closed, or ctx ends.
+// PortForward connects rw with a TCP port of the pod. It returns when either side has closed or ctx
+// ends.
 func (a *Agent) PortForward(ctx context.Context, pod *corev1.Pod, port int32, rw io.ReadWriteCloser) error {
 	conn, err := a.Dial(ctx, pod, port)
 	if err != nil {
 		return fmt.Errorf("forwarding port %d to pod %s/%s: %w", port, pod.Namespace, pod.Name, err)
 	}
-	return join(ctx, conn.(*net.TCPConn), rw)
+	return join(ctx, conn, rw)
 }
 
-// Dial connects with a TCP port of the pod. ctx bounds the dialling alone.
+// Dial connects to a TCP port of the pod. ctx bounds the dialling only.
 func (a *Agent) Dial(ctx context.Context, pod *corev1.Pod, port int32) (net.Conn, error) {
-	r := a.known(pod.UID)
+	r := a.records.get(pod.UID)
 	if r == nil {
 		return nil, fmt.Errorf("pod %s/%s is not on node %s", pod.Namespace, pod.Name, a.Name)
 	}
-	r.mu.Lock()
-	ip := addressText(r.addr)
-	r.mu.Unlock()
-	var dialer net.Dialer
-	return dialer.DialContext(ctx, "tcp", net.JoinHostPort(a.dialHost(pod, ip), strconv.Itoa(int(port))))
+	ip := addressText(r.currentAddress())
+	return a.DialContext(ctx, "tcp", net.JoinHostPort(a.dialHost(pod, ip), strconv.Itoa(int(port))))
 }
 
-// join copies both ways until the pod's side has closed; the caller's closing is passed on to it.
-func join(ctx context.Context, conn *net.TCPConn, rw io.ReadWriteCloser) error {
+// join copies in both directions until the pod's side has closed. When the caller closes its side,
+// the pod's is closed for writing.
+func join(ctx context.Context, conn net.Conn, rw io.ReadWriteCloser) error {
 	var group errgroup.Group
 	stop := context.AfterFunc(ctx, func() {
 		_ = conn.Close()
@@ -94,13 +88,16 @@ func join(ctx context.Context, conn *net.TCPConn, rw io.ReadWriteCloser) error {
 	defer stop()
 	group.Go(func() error {
 		_, err := io.Copy(conn, rw)
-		return errors.Join(err, conn.CloseWrite())
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			err = errors.Join(err, half.CloseWrite())
+		}
+		return err
 	})
 	_, err := io.Copy(rw, conn)
-	// Whoever still reads from the caller must not wait for what nobody will take.
+	// The copy from the caller must not wait for data that nobody will read.
 	_ = rw.Close()
 	_ = conn.Close()
-	_ = group.Wait() // it failed because of the two lines above, if it did
+	_ = group.Wait() // if it failed, the two lines above are why
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilexec "k8s.io/utils/exec"
 
@@ -200,7 +201,8 @@ type caller struct {
 }
 
 func (c *caller) Write(p []byte) (int, error) { return c.said.Write(p) }
-func (c *caller) Close() error                { return nil }
+
+func (c *caller) Close() error { return nil }
 
 func TestJoinEndsWithItsContext(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -219,4 +221,47 @@ func TestJoinEndsWithItsContext(t *testing.T) {
 	if err := join(ctx, conn.(*net.TCPConn), ours); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// A signal ends the container that runs, which is then started again as its pod says.
+func TestKillContainer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.pod("kubia", onePod)
+		before := w.id("kubia", "kubia")
+		if err := w.agent.Kill(w.Context(), w.get("kubia"), "kubia", "SIGKILL"); err != nil {
+			w.Fatal(err)
+		}
+		w.pass(time.Minute)
+		if after := w.id("kubia", "kubia"); after == before {
+			w.Error("the container goes on")
+		}
+		if err := w.agent.Kill(w.Context(), w.get("kubia"), "other", "SIGKILL"); err == nil || !strings.Contains(err.Error(), `container not found ("other")`) {
+			w.Errorf("a container that is not there: %v", err)
+		}
+	})
+}
+
+// What is missing, and what only a program in the container can reach, is told apart.
+func TestCopyErrors(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubia"}}
+	for err, want := range map[error]string{
+		nil:                   "<nil>",
+		docker.ErrNotFound:    `files "/a" not found`,
+		docker.ErrInMemory:    "in memory",
+		docker.ErrInvalid:     "invalid",
+		docker.ErrUnavailable: "copying to /a in container c of pod default/kubia: docker engine unavailable",
+	} {
+		if got := fmt.Sprint(copyError("copying to", pod, "c", "/a", err)); got != want {
+			t.Errorf("%v: %s, want %s", err, got, want)
+		}
+	}
+	inWorld(t, func(w *world) {
+		w.pod("kubia", onePod)
+		if _, err := w.agent.StatPath(w.Context(), w.get("kubia"), "kubia", "/etc"); !apierrors.IsNotFound(err) {
+			w.Errorf("a container in memory has files: %v", err)
+		}
+		if err := w.agent.CopyTo(w.Context(), w.get("kubia"), "none", "/etc", nil); !apierrors.IsBadRequest(err) {
+			w.Errorf("a container that is not there: %v", err)
+		}
+	})
 }

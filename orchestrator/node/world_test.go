@@ -27,12 +27,14 @@ import (
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/events"
+	"skiff/orchestrator/node/internal/podtest"
 	"skiff/orchestrator/node/memory"
+	"skiff/orchestrator/node/pod"
 	"skiff/probe"
 	"skiff/store"
 )
 
-// daemon is an agent with all that is around it: the real store, registry, events and probes.
+// daemon is an agent with everything it needs: the real store, registry, events and probes.
 type daemon struct {
 	testing.TB
 	dir   string
@@ -45,7 +47,7 @@ type daemon struct {
 	stopAll  func()
 }
 
-// start starts a daemon: all but the engine, which comes with adapt.
+// start starts a daemon. Its engine is set by adapt.
 func (d *daemon) start() {
 	d.Helper()
 	s, err := store.Open(store.Options{
@@ -59,13 +61,13 @@ func (d *daemon) start() {
 	d.pods = registry.For[*corev1.Pod](d.registry)
 	feeds := controller.NewFeeds(s)
 	broker := events.New(events.Options{Writer: registry.For[*corev1.Event](d.registry), Scheme: manifests.Scheme()})
-	pool, err := probe.New(probe.Options{Report: func(r probe.Result) { d.agent.ProbeResult(r) }, Clock: clock.RealClock{}})
+	pool, err := probe.New(probe.Options{Report: func(r probe.Result) { d.agent.probeResult(r) }, Clock: clock.RealClock{}})
 	if err != nil {
 		d.Fatal(err)
 	}
 	o := Options{
-		Name: "here", Registry: d.registry, Feeds: feeds, Prober: pool, Recorder: broker.Recorder("kubelet", "here"),
-		HostIP: netip.MustParseAddr("192.168.1.2"), Version: "v1.37.2", VolumeDir: filepath.Join(d.dir, "volumes"),
+		Name: "here", Registry: d.registry, Feeds: feeds, Prober: ownPool{pool}, Recorder: broker.Recorder("kubelet", "here"),
+		HostIP: func() netip.Addr { return netip.MustParseAddr("192.168.1.2") }, Version: "v1.37.2", VolumeDir: filepath.Join(d.dir, "volumes"),
 		Logger: slog.New(slog.NewTextHandler(testLog{d.TB}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	d.adapt(&o)
@@ -73,7 +75,7 @@ func (d *daemon) start() {
 	d.run(s, feeds, broker, pool)
 }
 
-// run starts what runs, storage last to end.
+// run starts everything. The store ends last.
 func (d *daemon) run(s *store.Store, feeds *controller.Feeds, broker *events.Broker, pool *probe.Pool) {
 	storing, stopStore := context.WithCancel(context.Background())
 	stored := make(chan error, 1)
@@ -93,6 +95,11 @@ func (d *daemon) run(s *store.Store, feeds *controller.Feeds, broker *events.Bro
 		}
 	}
 }
+
+// ownPool is a pool that reports to the one agent of a test.
+type ownPool struct{ *probe.Pool }
+
+func (p ownPool) Set(c probe.Container, _ func(probe.Result)) { p.Pool.Set(c) }
 
 func (d *daemon) create(obj store.Object) {
 	d.Helper()
@@ -143,7 +150,7 @@ func (d *daemon) get(name string) *corev1.Pod {
 	return p
 }
 
-// exists tells whether there is such a pod.
+// exists reports whether there is such a pod.
 func (d *daemon) exists(name string) bool {
 	_, err := d.pods.Get("default", name)
 	return err == nil
@@ -161,7 +168,7 @@ func statusOfPod(p *corev1.Pod) string {
 		text = append(text, p.Status.Reason)
 	}
 	for _, s := range append(slices.Clone(p.Status.InitContainerStatuses), p.Status.ContainerStatuses...) {
-		text = append(text, statusText(s))
+		text = append(text, podtest.StatusText(s))
 	}
 	return strings.Join(text, " | ")
 }
@@ -172,7 +179,7 @@ type world struct {
 	engine *memory.Runtime
 }
 
-// inWorld runs a test in a world of its own.
+// inWorld runs a test in a new world.
 func inWorld(t *testing.T, test func(*world), adapt ...func(*Options)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -196,7 +203,8 @@ func inWorld(t *testing.T, test func(*world), adapt ...func(*Options)) {
 	})
 }
 
-// restart replaces the daemon by a new one. The engine goes on, and meanwhile happens what is given.
+// restart replaces the daemon with a new one and calls meanwhile in between. The engine keeps
+// running.
 func (w *world) restart(meanwhile func()) {
 	w.Helper()
 	w.stopAll()
@@ -212,7 +220,7 @@ func (l testLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// settle waits until nothing more happens without time passing.
+// settle waits until nothing more happens unless time passes.
 func (w *world) settle() { synctest.Wait() }
 
 // pass lets time pass.
@@ -221,7 +229,7 @@ func (w *world) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// pod creates a pod and waits for what comes of it.
+// pod creates a pod and settles.
 func (w *world) pod(name, spec string, change ...func(*corev1.Pod)) {
 	w.Helper()
 	w.createPod(name, spec, change...)
@@ -236,33 +244,7 @@ func (w *world) delete(name string, grace *int64) {
 	w.settle()
 }
 
-func statusText(s corev1.ContainerStatus) string {
-	text := s.Name + " " + stateText(s.State)
-	if s.Ready {
-		text += " ready"
-	}
-	if s.RestartCount > 0 {
-		text += fmt.Sprintf(" restarts=%d", s.RestartCount)
-	}
-	if s.LastTerminationState.Terminated != nil {
-		text += " last=" + stateText(s.LastTerminationState)
-	}
-	return text
-}
-
-func stateText(s corev1.ContainerState) string {
-	switch {
-	case s.Running != nil:
-		return "running"
-	case s.Terminated != nil:
-		return fmt.Sprintf("%s(%d)", s.Terminated.Reason, s.Terminated.ExitCode)
-	case s.Waiting != nil:
-		return s.Waiting.Reason
-	}
-	return "?"
-}
-
-// want fails unless the pod's status reads so.
+// want fails unless the pod's status has this text.
 func (w *world) want(name, text string) {
 	w.Helper()
 	if got := w.status(name); got != text {
@@ -279,7 +261,7 @@ func (w *world) containers() string {
 	}
 	var out []string
 	for _, c := range list {
-		short := "_" + shortUID(types.UID(c.Labels[labelPodUID]))
+		short := "_" + pod.ShortUID(types.UID(c.Labels[pod.LabelPodUID]))
 		out = append(out, strings.Replace(c.Name, short, "", 1)+" "+string(c.State))
 	}
 	slices.Sort(out)
@@ -294,7 +276,7 @@ func (w *world) wantContainers(text string) {
 }
 
 // id is the engine's ID of the newest container of a pod's container.
-func (w *world) id(pod, container string) string {
+func (w *world) id(p, container string) string {
 	w.Helper()
 	list, err := w.engine.List(context.Background())
 	if err != nil {
@@ -302,14 +284,14 @@ func (w *world) id(pod, container string) string {
 	}
 	best, number := "", -1
 	for _, c := range list {
-		if c.Labels[labelPodName] == pod && c.Labels[labelContainer] == container {
-			if n := atoi(w.TB, c.Labels[labelAttempt]); n > number {
+		if c.Labels[pod.LabelPodName] == p && c.Labels[pod.LabelContainer] == container {
+			if n := podtest.Atoi(w.TB, c.Labels[pod.LabelAttempt]); n > number {
 				best, number = c.ID, n
 			}
 		}
 	}
 	if best == "" {
-		w.Fatalf("no container %s of pod %s", container, pod)
+		w.Fatalf("no container %s of pod %s", container, p)
 	}
 	return best
 }
@@ -322,7 +304,7 @@ func (w *world) exit(pod, container string, code int) {
 	w.settle()
 }
 
-// events lists the events about a pod, in order of their first time, with their counts.
+// events lists the events about a pod with their counts, oldest first.
 func (w *world) events(pod string) string {
 	w.Helper()
 	w.pass(time.Second) // the broker gathers them
@@ -342,12 +324,13 @@ func (w *world) events(pod string) string {
 
 func (w *world) wantEvents(pod, text string) {
 	w.Helper()
-	if got := w.events(pod); got != lines(text) {
-		w.Errorf("events\n%s\nwant\n%s", got, lines(text))
+	if got := w.events(pod); got != podtest.Lines(text) {
+		w.Errorf("events\n%s\nwant\n%s", got, podtest.Lines(text))
 	}
 }
 
-// callsSince is how often the engine has been asked since, but for what the tests themselves ask.
+// callsSince is how often each call of the engine has been made since, except those that tests
+// make.
 func (w *world) callsSince(before map[string]int) string {
 	now := w.engine.Calls()
 	var out []string
@@ -359,7 +342,7 @@ func (w *world) callsSince(before map[string]int) string {
 	return strings.Join(out, ", ")
 }
 
-// slowly lets a test say how long pulls take.
+// slowly is for tests that set how long pulls take.
 func slowly(o *Options) { o.Runtime = &slowEngine{Runtime: o.Runtime.(*memory.Runtime)} }
 
 // slowEngine is an engine with a slow network.
@@ -386,7 +369,7 @@ func (e *slowEngine) Pull(ctx context.Context, ref string, o docker.PullOptions)
 	return e.Runtime.Pull(ctx, ref, o)
 }
 
-// slowPulls sets how long pulls take, and returns what counts them.
+// slowPulls sets how long pulls take, and returns a function that counts them.
 func (w *world) slowPulls(takes time.Duration) (count func() int) {
 	e := w.agent.Runtime.(*slowEngine)
 	e.mu.Lock()
@@ -399,7 +382,7 @@ func (w *world) slowPulls(takes time.Duration) (count func() int) {
 	}
 }
 
-// startStoreOnly opens the store without a daemon, for the time of do.
+// startStoreOnly opens the store without a daemon while do runs.
 func (w *world) startStoreOnly(do func(registry.Client[*corev1.Pod])) {
 	w.Helper()
 	s, err := store.Open(store.Options{

@@ -1,9 +1,12 @@
+// Package workload holds what the controllers of pods have in common: which pods are theirs, which
+// go first, and how a new one is made. Each kind of workload has a folder of its own below.
 package workload
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"skiff/orchestrator/controller"
 	"skiff/store"
 )
 
@@ -53,21 +57,71 @@ type Updater[T store.Object] interface {
 	Update(ctx context.Context, namespace, name string, change func(T) error) (T, error)
 }
 
+// Owner is an object that controls others.
+type Owner struct {
+	Object store.Object
+	Kind   schema.GroupVersionKind
+	// Alive fails with controller.ErrOvertaken when the object is gone, has been replaced by another
+	// of its name or is being deleted: then it must not take over anything, because what it controls
+	// is the garbage collector's.
+	Alive func() error
+}
+
+// Getter reads objects of one kind; a registry.Client is one.
+type Getter[T store.Object] interface {
+	Get(namespace, name string) (T, error)
+}
+
+// OwnerIn returns an owner that is read anew from owners whenever it is asked whether it is alive.
+func OwnerIn[T store.Object](owners Getter[T], o T, kind schema.GroupVersionKind) Owner {
+	return Owner{Object: o, Kind: kind, Alive: func() error {
+		current, err := owners.Get(o.GetNamespace(), o.GetName())
+		switch {
+		case apierrors.IsNotFound(err):
+			// Not NotFound itself, which would say that what it was to adopt is gone.
+			return fmt.Errorf("%s %s is gone: %w", kind.Kind, o.GetName(), controller.ErrOvertaken)
+		case err != nil:
+			return err
+		case current.GetUID() != o.GetUID() || current.GetDeletionTimestamp() != nil:
+			return fmt.Errorf("%s %s is being deleted: %w", kind.Kind, o.GetName(), controller.ErrOvertaken)
+		}
+		return nil
+	}}
+}
+
+// AdoptAndRelease carries out what Claim decided. All are tried, whatever becomes of the others.
+func AdoptAndRelease[T store.Object](ctx context.Context, u Updater[T], owner Owner, adopt, release []T) error {
+	var errs []error
+	for _, o := range release {
+		errs = append(errs, Release(ctx, u, o, owner.Object))
+	}
+	for _, o := range adopt {
+		errs = append(errs, Adopt(ctx, u, o, owner))
+	}
+	return errors.Join(errs...)
+}
+
 // errReplaced ends a change of an object that is not the one it was meant for.
 var errReplaced = errors.New("another object has taken the name")
 
-// Adopt makes owner the controller of an object that has none. It is not an
-// error when the object is gone.
-func Adopt[T store.Object](ctx context.Context, u Updater[T], o T, owner store.Object, kind schema.GroupVersionKind) error {
+// Adopt makes owner the controller of an object that has none. It is not an error when the object
+// is gone. It fails with controller.ErrOvertaken when the owner is gone or being deleted, when another
+// has become the object's controller, or the object is being deleted or bears other labels than
+// those by which it was chosen: whoever makes a new plan for the same owner would adopt it for ever.
+func Adopt[T store.Object](ctx context.Context, u Updater[T], o T, owner Owner) error {
 	_, err := u.Update(ctx, o.GetNamespace(), o.GetName(), func(current T) error {
 		if current.GetUID() != o.GetUID() {
 			return errReplaced
 		}
-		if ref := metav1.GetControllerOfNoCopy(current); ref != nil && ref.UID != owner.GetUID() {
-			return fmt.Errorf("%s %s controls it", ref.Kind, ref.Name)
+		if ref := metav1.GetControllerOfNoCopy(current); ref != nil && ref.UID != owner.Object.GetUID() ||
+			current.GetDeletionTimestamp() != nil || !maps.Equal(current.GetLabels(), o.GetLabels()) {
+			return controller.ErrOvertaken
 		}
-		refs := without(current.GetOwnerReferences(), owner)
-		current.SetOwnerReferences(append(refs, *metav1.NewControllerRef(owner, kind)))
+		if err := owner.Alive(); err != nil {
+			return err
+		}
+		refs := without(current.GetOwnerReferences(), owner.Object)
+		current.SetOwnerReferences(append(refs, *metav1.NewControllerRef(owner.Object, owner.Kind)))
 		return nil
 	})
 	if err == nil || gone(err) {
@@ -76,12 +130,16 @@ func Adopt[T store.Object](ctx context.Context, u Updater[T], o T, owner store.O
 	return fmt.Errorf("adopting %s/%s: %w", o.GetNamespace(), o.GetName(), err)
 }
 
-// Release ends owner's control of an object. It is not an error when the object
-// is gone.
+// Release ends owner's control of an object that its selector matches no more. It is not an error
+// when the object is gone. It fails with controller.ErrOvertaken when the object's labels are others
+// by now.
 func Release[T store.Object](ctx context.Context, u Updater[T], o T, owner store.Object) error {
 	_, err := u.Update(ctx, o.GetNamespace(), o.GetName(), func(current T) error {
 		if current.GetUID() != o.GetUID() {
 			return errReplaced
+		}
+		if !maps.Equal(current.GetLabels(), o.GetLabels()) {
+			return controller.ErrOvertaken
 		}
 		current.SetOwnerReferences(without(current.GetOwnerReferences(), owner))
 		return nil

@@ -17,11 +17,14 @@ type Dependent interface {
 	metav1.Object
 }
 
-// ControllerOf names the object of a kind that o says controls it, and is the zero
-// name if none of that kind does.
+// ControllerOf names the object of a kind, in whatever version, that o says controls it, and is the
+// zero name if none of that kind does.
 func ControllerOf(o metav1.Object, kind schema.GroupVersionKind) (none types.NamespacedName) {
 	ref := metav1.GetControllerOfNoCopy(o)
 	if ref == nil || ref.Kind != kind.Kind {
+		return none
+	}
+	if version, err := schema.ParseGroupVersion(ref.APIVersion); err != nil || version.Group != kind.Group {
 		return none
 	}
 	return types.NamespacedName{Namespace: o.GetNamespace(), Name: ref.Name}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"skiff/manifests/podfacts"
 )
 
 // Victim is a pod that is to go, and why it and not another.
@@ -44,7 +46,8 @@ func Victims(pods, related []*corev1.Pod, n int, now time.Time) []Victim {
 type ranking struct {
 	pod       *corev1.Pod
 	phase     int
-	ready     *time.Time
+	ready     bool
+	since     time.Time // of its being ready
 	cost      int32
 	neighbors int // active related pods on the same node
 	restarts  int
@@ -54,15 +57,16 @@ type ranking struct {
 func rank(pods, related []*corev1.Pod) []*ranking {
 	onNode := map[string]int{}
 	for _, p := range related {
-		if Active(p) {
+		if podfacts.Active(p) {
 			onNode[p.Spec.NodeName]++
 		}
 	}
 	ranked := make([]*ranking, len(pods))
 	for i, p := range pods {
 		restarts, sidecars := restartCounts(p)
+		since, ready := podfacts.ReadySince(p)
 		ranked[i] = &ranking{
-			pod: p, phase: phaseOrder(p.Status.Phase), ready: readySince(p), cost: deletionCost(p),
+			pod: p, phase: phaseOrder(p.Status.Phase), ready: ready, since: since, cost: deletionCost(p),
 			neighbors: onNode[p.Spec.NodeName], restarts: restarts, sidecars: sidecars,
 		}
 	}
@@ -78,7 +82,7 @@ func compare(a, b *ranking, now time.Time) (order int, cause string) {
 	if order = cmp.Compare(a.phase, b.phase); order != 0 {
 		return order, "phase " + string(a.pod.Status.Phase)
 	}
-	if order = falseFirst(a.ready != nil, b.ready != nil); order != 0 {
+	if order = falseFirst(a.ready, b.ready); order != 0 {
 		return order, "not ready"
 	}
 	if order = cmp.Compare(a.cost, b.cost); order != 0 {
@@ -87,8 +91,8 @@ func compare(a, b *ranking, now time.Time) (order int, cause string) {
 	if order = cmp.Compare(b.neighbors, a.neighbors); order != 0 {
 		return order, fmt.Sprintf("one of %d on node %s", a.neighbors, a.pod.Spec.NodeName)
 	}
-	if a.ready != nil && b.ready != nil && !a.ready.Equal(*b.ready) {
-		return youngerFirst(a, b, *a.ready, *b.ready, now), "ready for less long"
+	if a.ready && b.ready && !a.since.Equal(b.since) {
+		return youngerFirst(a, b, a.since, b.since, now), "ready for less long"
 	}
 	if order = cmp.Compare(b.restarts, a.restarts); order != 0 {
 		return order, fmt.Sprintf("%d restarts", a.restarts)
@@ -114,9 +118,9 @@ func falseFirst(a, b bool) int {
 	return 1
 }
 
-// youngerFirst compares the pods' ages by order of magnitude in base 2. Within
-// one, their UIDs decide, which is as good as chance: always to take the newest
-// would in time leave all pods in the zone that was filled first.
+// youngerFirst compares the pods' ages by order of magnitude in base 2. Within one, their UIDs
+// decide, which is as good as chance: always to take the newest would in time leave all pods in the
+// zone that was filled first.
 // https://github.com/kubernetes/enhancements/tree/master/keps/sig-apps/2185-random-pod-select-on-replicaset-downscale
 func youngerFirst(a, b *ranking, sinceA, sinceB, now time.Time) int {
 	if sinceA.IsZero() || sinceB.IsZero() {
@@ -164,19 +168,9 @@ func restartCounts(p *corev1.Pod) (containers, sidecars int) {
 	}
 	for i := range p.Status.InitContainerStatuses {
 		s := &p.Status.InitContainerStatuses[i]
-		if isSidecar(p, s.Name) {
+		if podfacts.HasSidecar(p, s.Name) {
 			sidecars = max(sidecars, int(s.RestartCount))
 		}
 	}
 	return containers, sidecars
-}
-
-func isSidecar(p *corev1.Pod, container string) bool {
-	for i := range p.Spec.InitContainers {
-		c := &p.Spec.InitContainers[i]
-		if c.Name == container {
-			return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
-		}
-	}
-	return false
 }

@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
 
-	"skiff/orchestrator/workload"
+	"skiff/manifests/podfacts"
 )
 
 // Annotations and finalizers of upstream's volume controllers
@@ -23,6 +24,10 @@ const (
 	protectsClaim     = "kubernetes.io/pvc-protection"
 	protectsVolume    = "kubernetes.io/pv-protection"
 )
+
+// noProvisioner is the provisioner of a class whose volumes are all made by somebody
+// (https://kubernetes.io/docs/concepts/storage/storage-classes/#local).
+const noProvisioner = "kubernetes.io/no-provisioner"
 
 // verb is what is to be done about a claim.
 type verb string
@@ -57,6 +62,8 @@ type claimView struct {
 	claim *corev1.PersistentVolumeClaim
 	// volumes are all there are, by name.
 	volumes []*corev1.PersistentVolume
+	// class is the StorageClass that the claim names, nil if it names none or there is none.
+	class *storagev1.StorageClass
 	// pods are those of the claim's namespace.
 	pods []*corev1.Pod
 }
@@ -81,8 +88,13 @@ func planClaim(v claimView) claimPlan {
 	if why := v.unprovidable(); why != "" {
 		return claimPlan{do: hold, volume: "a volume", cause: why, reason: "ProvisioningFailed"}
 	}
-	if v.wantsExisting() {
+	switch class := className(c); {
+	case class == "" && c.Spec.StorageClassName != nil:
 		return claimPlan{do: hold, volume: "a volume", cause: "no persistent volumes available for this claim and no storage class is set", reason: "FailedBinding"}
+	case class != "" && v.class == nil:
+		return claimPlan{do: hold, volume: "a volume", cause: fmt.Sprintf("storageclass.storage.k8s.io %q not found", class), reason: "ProvisioningFailed"}
+	case v.class != nil && v.class.Provisioner == noProvisioner:
+		return claimPlan{do: hold, volume: "a volume", cause: "no volume plugin matched name: " + noProvisioner, reason: "ProvisioningFailed"}
 	}
 	return claimPlan{do: provision, volume: volumeName(c), cause: "no volume satisfies the claim"}
 }
@@ -93,7 +105,7 @@ func (v claimView) planDeletion() claimPlan {
 		return claimPlan{}
 	}
 	for _, p := range v.pods {
-		if p.Spec.NodeName != "" && !workload.Finished(p) && slices.Contains(Used(p), v.claim.Name) {
+		if p.Spec.NodeName != "" && !podfacts.Terminal(p) && slices.Contains(Used(p), v.claim.Name) {
 			return claimPlan{do: hold, volume: "pod " + p.Name, cause: "it uses the claim"}
 		}
 	}
@@ -130,7 +142,7 @@ func (v claimView) planNamed() claimPlan {
 	return claimPlan{do: bind, volume: volume.Name, cause: "the claim names it"}
 }
 
-// grown tells whether a claim asks for more than its volume says it has. The
+// grown reports whether a claim asks for more than its volume says it has. The
 // engine limits no volume, so that it can have that.
 func (v claimView) grown(volume *corev1.PersistentVolume) bool {
 	asked := request(v.claim)
@@ -168,18 +180,18 @@ func (v claimView) match() *corev1.PersistentVolume {
 	return best
 }
 
-// mayHave tells whether a volume that is reserved is reserved for the claim.
+// mayHave reports whether a volume that is reserved is reserved for the claim.
 func mayHave(volume *corev1.PersistentVolume, c *corev1.PersistentVolumeClaim) bool {
 	ref := volume.Spec.ClaimRef
 	return ref.Namespace == c.Namespace && ref.Name == c.Name && (ref.UID == "" || ref.UID == c.UID)
 }
 
-// boundTo tells whether a volume is this very claim's.
+// boundTo reports whether a volume is this very claim's.
 func boundTo(volume *corev1.PersistentVolume, c *corev1.PersistentVolumeClaim) bool {
 	return volume.Spec.ClaimRef != nil && mayHave(volume, c) && volume.Spec.ClaimRef.UID == c.UID
 }
 
-// satisfies tells whether a volume is what the claim asks for.
+// satisfies reports whether a volume is what the claim asks for.
 func satisfies(volume *corev1.PersistentVolume, c *corev1.PersistentVolumeClaim) bool {
 	asked := request(c)
 	if volume.Spec.Capacity.Storage().Cmp(asked) < 0 || volume.Spec.StorageClassName != className(c) ||
@@ -204,18 +216,6 @@ func className(c *corev1.PersistentVolumeClaim) string {
 		return class
 	}
 	return ptr.Deref(c.Spec.StorageClassName, "")
-}
-
-// wantsExisting tells whether a claim asks for a volume that somebody has made: it
-// names no class on purpose, or one that such volumes are of.
-func (v claimView) wantsExisting() bool {
-	class := className(v.claim)
-	if class == "" {
-		return v.claim.Spec.StorageClassName != nil
-	}
-	return slices.ContainsFunc(v.volumes, func(volume *corev1.PersistentVolume) bool {
-		return volume.Spec.StorageClassName == class && !isOurs(volume)
-	})
 }
 
 // unprovidable is why no volume can be made for a claim, empty if it can.

@@ -13,11 +13,13 @@ import (
 
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 
+	"skiff/manifests/enginevolume"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/internal/testbed"
 )
@@ -67,7 +69,7 @@ func newBed(t *testing.T) *bed {
 	b := &bed{Bed: testbed.New(t), t: t, engine: &engine{}}
 	b.options = Options{
 		Claims: registry.For[*corev1.PersistentVolumeClaim](b.Registry), Volumes: registry.For[*corev1.PersistentVolume](b.Registry),
-		Pods: registry.For[*corev1.Pod](b.Registry), Recorder: b.Recorder, Engine: b.engine, Feeds: b.Feeds, Workers: 2,
+		Classes: registry.For[*storagev1.StorageClass](b.Registry), Pods: registry.For[*corev1.Pod](b.Registry), Engine: b.engine, Env: b.Env(), Workers: 2,
 	}
 	b.start()
 	return b
@@ -115,7 +117,7 @@ func (b *bed) user(name, claim string) {
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
 	}}}
 	testbed.Create(b.Bed, p)
-	if err := b.Registry.Pods().Bind(b.t.Context(), "default", name, "node"); err != nil {
+	if err := b.Bind(b.t.Context(), "default", name, "node"); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -162,7 +164,7 @@ func TestClaimGetsANewVolumeAndTakesItAlong(t *testing.T) {
 		b.expect("bound", "data Bound pvc-*, pvc-* Bound data")
 		v := testbed.List[*corev1.PersistentVolume](b.Bed, "")[0]
 		handle := "data_" + strings.ReplaceAll(string(c.UID), "-", "")[:12]
-		if EngineVolume(v) != handle || v.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete ||
+		if enginevolume.Name(v) != handle || v.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete ||
 			v.Spec.Capacity.Storage().String() != "1Gi" || v.Spec.ClaimRef.UID != c.UID {
 			t.Errorf("volume %+v", v)
 		}
@@ -214,10 +216,12 @@ func TestExistingVolumes(t *testing.T) {
 		b.expect("the smallest", "first Bound small, big Available, kept Available mine, small Bound first")
 		testbed.Create(b.Bed, claim("second", "1Gi", ofClass("manual")))
 		testbed.Create(b.Bed, claim("third", "1Gi", ofClass("manual")))
-		b.expect("no more are made of this class",
+		b.expect("there is no such class to make more of",
 			"first Bound small, second Bound big, third Pending, big Bound second, kept Available mine, small Bound first")
 		testbed.Create(b.Bed, claim("none", "1Gi", ofClass("")))
-		if got := b.Recorder.Take(); !strings.Contains(got, "Warning FailedBinding third: no persistent volumes available for this claim and no storage class is set") {
+		b.expect("no more are made without a class", "first Bound small, none Pending, second Bound big, third Pending, "+
+			"big Bound second, kept Available mine, small Bound first")
+		if got := b.Recorder.Take(); !strings.Contains(got, "Warning FailedBinding none: no persistent volumes available for this claim and no storage class is set") {
 			t.Errorf("events %s", got)
 		}
 		testbed.Create(b.Bed, claim("mine", "1Gi"))
@@ -227,6 +231,28 @@ func TestExistingVolumes(t *testing.T) {
 		testbed.Delete[*corev1.PersistentVolumeClaim](b.Bed, "default", "first")
 		b.expect("retained", "mine Bound kept, none Bound late, second Bound big, third Pending, "+
 			"big Bound second, kept Bound mine, late Bound none, small Released first")
+	})
+}
+
+// TestClassThatIsNotThere: the claim waits, and gets a volume of the class once there is one.
+func TestClassThatIsNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		testbed.Create(b.Bed, claim("c", "1Gi", ofClass("fast")))
+		b.expect("no class", "c Pending")
+		if got, want := b.Recorder.Take(), `Warning ProvisioningFailed c: storageclass.storage.k8s.io "fast" not found`; got != want {
+			t.Errorf("events %s, want %s", got, want)
+		}
+		testbed.Create(b.Bed, &storagev1.StorageClass{
+			ObjectMeta: metav1.ObjectMeta{Name: "fast"}, Provisioner: "example.com/fast", ReclaimPolicy: ptr.To(corev1.PersistentVolumeReclaimRetain),
+		})
+		b.expect("a class", "c Bound pvc-*, pvc-* Bound c")
+		testbed.Delete[*corev1.PersistentVolumeClaim](b.Bed, "default", "c")
+		b.expect("its volumes are retained", "pvc-* Released c")
+		time.Sleep(time.Minute)
+		if got := b.engine.take(); got != "" {
+			t.Errorf("removed %q from the engine", got)
+		}
 	})
 }
 
@@ -258,6 +284,11 @@ func TestClaimPlan(t *testing.T) {
 	}{
 		{"none there", claim("c", "1Gi"), nil, "provision pvc-u: no volume satisfies the claim"},
 		{"of a class nobody has volumes of", claim("c", "1Gi", ofClass("fast")), nil, "provision pvc-u: no volume satisfies the claim"},
+		{"of a class that is not there", claim("c", "1Gi", ofClass("lost")), nil, `wait for a volume: storageclass.storage.k8s.io "lost" not found`},
+		{"of one that is not there but of which somebody has made a volume", claim("c", "1Gi", ofClass("lost")),
+			[]*corev1.PersistentVolume{volume("v", "1Gi", "lost")}, "bind to v: it is the smallest that satisfies the claim"},
+		{"of a class whose volumes somebody makes", claim("c", "1Gi", ofClass("local")), nil,
+			"wait for a volume: no volume plugin matched name: kubernetes.io/no-provisioner"},
 		{"too small", claim("c", "2Gi"), []*corev1.PersistentVolume{volume("v", "1Gi", "")}, "provision pvc-u: no volume satisfies the claim"},
 		{"another's", claim("c", "1Gi"), []*corev1.PersistentVolume{volume("v", "1Gi", "", other)}, "provision pvc-u: no volume satisfies the claim"},
 		{"another mode", claim("c", "1Gi", func(c *corev1.PersistentVolumeClaim) {
@@ -280,7 +311,10 @@ func TestClaimPlan(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.claim.UID = "u"
-			if got := planClaim(claimView{claim: c.claim, volumes: c.volumes}).String(); got != c.want {
+			v := claimView{claim: c.claim, volumes: c.volumes, class: map[string]*storagev1.StorageClass{
+				"fast": {Provisioner: "example.com/fast"}, "local": {Provisioner: "kubernetes.io/no-provisioner"},
+			}[className(c.claim)]}
+			if got := planClaim(v).String(); got != c.want {
 				t.Errorf("got %s\nwant %s", got, c.want)
 			}
 		})

@@ -5,23 +5,14 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"skiff/manifests/enginevolume"
 )
 
-// Driver is the name under which a persistent volume says that its data is in a
-// volume of the engine, whose name is its handle.
-const Driver = "skiff"
-
-// EngineVolume is the name of the engine's volume that holds a persistent volume's
-// data, empty if none does.
-func EngineVolume(v *corev1.PersistentVolume) string {
-	if v.Spec.CSI == nil || v.Spec.CSI.Driver != Driver {
-		return ""
-	}
-	return v.Spec.CSI.VolumeHandle
-}
-
-func isOurs(v *corev1.PersistentVolume) bool { return EngineVolume(v) != "" }
+func isOurs(v *corev1.PersistentVolume) bool { return enginevolume.Name(v) != "" }
 
 // engineVolume names the engine's volume for a claim: data-web-0_3f2a9c1e, with
 // the namespace in between unless it is the default one. The start of the UID
@@ -35,17 +26,21 @@ func engineVolume(c *corev1.PersistentVolumeClaim) string {
 	return strings.Join(append(parts, strings.ReplaceAll(string(c.UID), "-", "")[:min(12, len(c.UID))]), "_")
 }
 
-// newVolume is the volume that is made for a claim.
-func newVolume(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolume {
+// newVolume is the volume that is made for a claim. class is the one that it names, nil for none.
+func newVolume(c *corev1.PersistentVolumeClaim, class *storagev1.StorageClass) *corev1.PersistentVolume {
+	reclaim := corev1.PersistentVolumeReclaimDelete
+	if class != nil {
+		reclaim = ptr.Deref(class.ReclaimPolicy, reclaim)
+	}
 	return &corev1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: volumeName(c), Annotations: map[string]string{provisionedBy: Driver}, Finalizers: []string{protectsVolume},
+			Name: volumeName(c), Annotations: map[string]string{provisionedBy: enginevolume.Driver}, Finalizers: []string{protectsVolume},
 		},
 		Spec: corev1.PersistentVolumeSpec{
 			Capacity: corev1.ResourceList{corev1.ResourceStorage: request(c)}, AccessModes: slices.Clone(c.Spec.AccessModes),
-			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete, StorageClassName: className(c), VolumeMode: c.Spec.VolumeMode,
+			PersistentVolumeReclaimPolicy: reclaim, StorageClassName: className(c), VolumeMode: c.Spec.VolumeMode,
 			PersistentVolumeSource: corev1.PersistentVolumeSource{
-				CSI: &corev1.CSIPersistentVolumeSource{Driver: Driver, VolumeHandle: engineVolume(c)},
+				CSI: &corev1.CSIPersistentVolumeSource{Driver: enginevolume.Driver, VolumeHandle: engineVolume(c)},
 			},
 			ClaimRef: reference(c),
 		},

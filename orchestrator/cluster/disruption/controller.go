@@ -6,7 +6,6 @@ package disruption
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,9 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 
 	"golang.org/x/sync/errgroup"
 
@@ -29,21 +26,12 @@ import (
 // Component is the controller's name in events: upstream's controllermanager.
 const Component = "controllermanager"
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
 // Options are what the controller needs.
 type Options struct {
-	Registry *registry.Registry
-	Recorder Recorder
-	Feeds    *controller.Feeds
+	controller.Env
+
 	// Workers is how many budgets are looked at a time.
 	Workers int
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
 }
 
 // Controller reconciles PodDisruptionBudgets.
@@ -51,21 +39,15 @@ type Controller struct {
 	registry *registry.Registry
 	budgets  registry.Client[*policyv1.PodDisruptionBudget]
 	pods     registry.Client[*corev1.Pod]
-	recorder Recorder
+	recorder controller.Recorder
 	options  Options
 }
 
 // New returns the controller.
 func New(o Options) *Controller {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Controller{
 		registry: o.Registry, budgets: registry.For[*policyv1.PodDisruptionBudget](o.Registry), pods: registry.For[*corev1.Pod](o.Registry),
-		recorder: o.Recorder, options: o,
+		recorder: o.Recorder(Component), options: o,
 	}
 }
 
@@ -77,12 +59,12 @@ func (c *Controller) Run(ctx context.Context) error {
 			controller.Own(c.options.Feeds.Of("poddisruptionbudgets.policy")),
 			controller.Follow(c.options.Feeds.Of("pods"), c.concerns),
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	stale := controller.Loop[types.NamespacedName]{
 		Name: "disruption-stale-pods", Reconcile: c.forget,
 		Sources: []controller.Source[types.NamespacedName]{controller.Follow(c.options.Feeds.Of("pods"), disruptedOnly)},
-		Clock:   c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env:     c.options.Env,
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return budgets.Run(ctx) })

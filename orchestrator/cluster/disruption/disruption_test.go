@@ -118,7 +118,7 @@ type bed struct {
 
 func newBed(t *testing.T) *bed {
 	b := &bed{Bed: testbed.New(t), t: t}
-	b.Run(New(Options{Registry: b.Registry, Recorder: b.Recorder, Feeds: b.Feeds, Workers: 2}).Run)
+	b.Run(New(Options{Env: b.Env(), Workers: 2}).Run)
 	return b
 }
 
@@ -131,7 +131,7 @@ func (b *bed) runs(owner *metav1.OwnerReference, names ...string) {
 			p.OwnerReferences = []metav1.OwnerReference{*owner}
 		}
 		testbed.Create(b.Bed, p)
-		if err := b.Registry.Pods().Bind(b.t.Context(), "default", name, "node"); err != nil {
+		if err := b.Bind(b.t.Context(), "default", name, "node"); err != nil {
 			b.t.Fatal(err)
 		}
 		testbed.UpdateStatus(b.Bed, "default", name, func(p *corev1.Pod) {

@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/controller"
-	"skiff/orchestrator/workload"
 )
 
 // staleTimeout is for how long a pod may be noted as being disrupted without
@@ -28,7 +28,7 @@ func disruptedOnly(now, _ *corev1.Pod, add func(types.NamespacedName)) {
 // disrupted is the condition of a pod that is to be deleted and is not yet. The
 // node agent's own is left out: it may take as long as the pod takes to end.
 func disrupted(p *corev1.Pod) *corev1.PodCondition {
-	if p.DeletionTimestamp != nil || workload.Finished(p) {
+	if p.DeletionTimestamp != nil || podfacts.Terminal(p) {
 		return nil
 	}
 	for i := range p.Status.Conditions {
@@ -55,7 +55,8 @@ func (c *Controller) forget(ctx context.Context, key types.NamespacedName) (time
 		return left, nil
 	}
 	_, err = c.pods.UpdateStatus(ctx, key.Namespace, key.Name, func(p *corev1.Pod) error {
-		if stale := disrupted(p); p.UID == pod.UID && stale != nil {
+		// It may have been noted anew meanwhile.
+		if stale := disrupted(p); p.UID == pod.UID && stale != nil && stale.LastTransitionTime.Equal(&condition.LastTransitionTime) {
 			*stale = corev1.PodCondition{
 				Type: corev1.DisruptionTarget, Status: corev1.ConditionFalse,
 				LastTransitionTime: metav1.NewTime(now), ObservedGeneration: stale.ObservedGeneration,

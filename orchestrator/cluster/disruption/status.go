@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"skiff/orchestrator/workload"
+	"skiff/manifests/podfacts"
 )
 
 // deletionTimeout is for how long a pod whose eviction was granted counts as
@@ -122,7 +122,7 @@ func (s snapshot) disrupted(o *outcome) map[string]metav1.Time {
 func (s snapshot) healthy(disrupted map[string]metav1.Time) int32 {
 	var n int32
 	for _, pod := range s.pods {
-		if _, going := disrupted[pod.Name]; !going && pod.DeletionTimestamp == nil && workload.Ready(pod) {
+		if _, going := disrupted[pod.Name]; !going && pod.DeletionTimestamp == nil && podfacts.Ready(pod) {
 			n++
 		}
 	}

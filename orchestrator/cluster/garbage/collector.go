@@ -17,11 +17,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/utils/clock"
 
-	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
 	"skiff/store"
 )
@@ -29,39 +26,28 @@ import (
 // Component is the source of the collector's events.
 const Component = "garbage-collector-controller"
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
 // Options are what the collector needs.
 type Options struct {
-	Registry *registry.Registry
-	Recorder Recorder
-	Feeds    *controller.Feeds
+	controller.Env
+
 	// Workers is how many objects are looked at a time.
 	Workers int
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
 }
 
 // Collector is the garbage collector.
 type Collector struct {
-	options Options
-	graph   *graph
-	logger  *slog.Logger
+	options  Options
+	graph    *graph
+	recorder controller.Recorder
+	logger   *slog.Logger
 }
 
 // New returns a collector of all kinds that the registry serves.
 func New(o Options) *Collector {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Collector{
-		options: o,
-		graph:   newGraph(o.Registry.Store(), o.Registry.Kinds()),
-		logger:  o.Logger.With("controller", "garbage"),
+		options: o, recorder: o.Recorder(Component),
+		graph:  newGraph(o.Registry.Store(), o.Registry.Kinds()),
+		logger: o.Logger.With("controller", "garbage"),
 	}
 }
 
@@ -75,7 +61,7 @@ func (c *Collector) Run(ctx context.Context) error {
 			queue = q
 			return func() {}, nil
 		}},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	for _, kind := range c.graph.kinds {
 		loop.Sources = append(loop.Sources, c.follow(kind.GroupResource().String()))
@@ -166,7 +152,7 @@ func (c *Collector) reportInvalid(o store.Object) {
 			continue
 		}
 		owner := fmt.Sprintf("[%s/%s, namespace: %s, name: %s, uid: %s]", ref.APIVersion, ref.Kind, o.GetNamespace(), ref.Name, ref.UID)
-		c.options.Recorder.Event(o, corev1.EventTypeWarning, "OwnerRefInvalidNamespace",
+		c.recorder.Event(o, corev1.EventTypeWarning, "OwnerRefInvalidNamespace",
 			"ownerRef %s does not exist in namespace %q", owner, o.GetNamespace())
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"skiff/manifests/registry"
+	"skiff/orchestrator/controller"
 	"skiff/store"
 )
 
@@ -37,48 +38,74 @@ func (c *Collector) step(ctx context.Context, o observation, s step, add func(ke
 	case del:
 		return c.delete(ctx, o, s)
 	case disown:
-		return c.update(ctx, s.on, func(object store.Object) {
+		return c.update(ctx, s.on, func(object store.Object) error {
+			if s.on == o.key && !sameOwners(object, o.object) {
+				return controller.ErrOvertaken
+			}
 			object.SetOwnerReferences(slices.DeleteFunc(object.GetOwnerReferences(), func(r metav1.OwnerReference) bool {
 				return slices.Contains(s.uids, r.UID)
 			}))
+			return nil
 		})
 	case unblock:
-		return c.update(ctx, s.on, func(object store.Object) {
+		return c.update(ctx, s.on, func(object store.Object) error {
+			if !sameOwners(object, o.object) {
+				return controller.ErrOvertaken
+			}
 			refs := object.GetOwnerReferences()
 			for i := range refs {
 				refs[i].BlockOwnerDeletion = ptr.To(false)
 			}
 			object.SetOwnerReferences(refs)
+			return nil
 		})
 	case unfinal:
-		return c.update(ctx, s.on, func(object store.Object) {
+		return c.update(ctx, s.on, func(object store.Object) error {
+			if c.holdsBack(s) {
+				return controller.ErrOvertaken
+			}
 			object.SetFinalizers(slices.DeleteFunc(object.GetFinalizers(), func(f string) bool { return f == s.finalizer }))
+			return nil
 		})
 	}
 	return fmt.Errorf("unknown step %q", s.verb)
 }
 
-// delete deletes the object, provided its owners are still those that were seen.
+// sameOwners reports whether an object refers to the owners that were seen.
+func sameOwners(now, seen store.Object) bool {
+	return reflect.DeepEqual(now.GetOwnerReferences(), seen.GetOwnerReferences())
+}
+
+// holdsBack reports whether a dependent has come that the finalizer is there for.
+func (c *Collector) holdsBack(s step) bool {
+	dependents := c.graph.dependents(s.on)
+	if s.finalizer == metav1.FinalizerOrphanDependents {
+		return len(dependents) > 0
+	}
+	return slices.ContainsFunc(dependents, func(d dependent) bool { return d.blocks })
+}
+
+// delete deletes the object, provided its owners are still those that were seen, and what is to
+// become of its dependents. Writes that leave these alone do not keep it alive.
 func (c *Collector) delete(ctx context.Context, o observation, s step) error {
-	options := &metav1.DeleteOptions{
-		PropagationPolicy: &s.policy,
-		Preconditions:     &metav1.Preconditions{UID: &s.on.uid, ResourceVersion: ptr.To(o.object.GetResourceVersion())},
+	for seen := o.object; ; {
+		options := controller.AsSeen(seen)
+		options.PropagationPolicy = &s.policy
+		err := c.deleteWith(ctx, s.on, &options)
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		now, ok := c.graph.store.Get(s.on.Key)
+		switch {
+		case !ok || now.GetUID() != s.on.uid:
+			return nil
+		case !sameOwners(now, o.object) || existingPolicy(now) != existingPolicy(o.object):
+			return controller.ErrOvertaken
+		case now.GetResourceVersion() == seen.GetResourceVersion():
+			return err // it is not the version that is in conflict
+		}
+		seen = now
 	}
-	err := c.deleteWith(ctx, s.on, options)
-	if !apierrors.IsConflict(err) {
-		return err
-	}
-	// Another write came first. If it left the owners alone, further writes like
-	// it must not keep the object alive.
-	now, ok := c.graph.store.Get(s.on.Key)
-	if !ok || now.GetUID() != s.on.uid {
-		return nil
-	}
-	if !reflect.DeepEqual(now.GetOwnerReferences(), o.object.GetOwnerReferences()) {
-		return err
-	}
-	options.Preconditions.ResourceVersion = nil
-	return c.deleteWith(ctx, s.on, options)
 }
 
 func (c *Collector) deleteWith(ctx context.Context, k key, options *metav1.DeleteOptions) error {
@@ -90,14 +117,13 @@ func (c *Collector) deleteWith(ctx context.Context, k key, options *metav1.Delet
 }
 
 // update changes the metadata of an object, if it is still there.
-func (c *Collector) update(ctx context.Context, k key, change func(store.Object)) error {
+func (c *Collector) update(ctx context.Context, k key, change func(store.Object) error) error {
 	_, _, err := c.resource(k).Update(ctx, k.Namespace, k.Name, func(current store.Object) (store.Object, error) {
 		if current.GetUID() != k.uid {
 			return nil, errOther
 		}
 		private := current.DeepCopyObject().(store.Object)
-		change(private)
-		return private, nil
+		return private, change(private)
 	}, registry.UpdateOptions{})
 	if apierrors.IsNotFound(err) || errors.Is(err, errOther) {
 		return nil

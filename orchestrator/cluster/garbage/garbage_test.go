@@ -1,6 +1,7 @@
 package garbage
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
+	"skiff/orchestrator/controller"
 	"skiff/orchestrator/internal/testbed"
 	"skiff/store"
 )
@@ -136,7 +138,7 @@ func newBed(t *testing.T) *bed {
 }
 
 func (b *bed) start() (stop func()) {
-	return b.Run(New(Options{Registry: b.Registry, Recorder: b.Recorder, Feeds: b.Feeds, Workers: 4}).Run)
+	return b.Run(New(Options{Env: b.Env(), Workers: 4}).Run)
 }
 
 // owner is a reference to a config map of create's.
@@ -168,7 +170,7 @@ func (b *bed) delete(name string, policy metav1.DeletionPropagation) {
 // deleted, with its finalizers.
 func (b *bed) expect(what string, want ...string) {
 	b.t.Helper()
-	synctest.Wait()
+	testbed.Settled()
 	var got []string
 	for _, m := range testbed.List[*corev1.ConfigMap](b.Bed, "default") {
 		line := m.Name
@@ -383,7 +385,7 @@ func TestBusyObjectIsCollectedAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bed{Bed: testbed.New(t), t: t, uids: map[string]types.UID{}}
 		b.create("b", "nobody")
-		c := New(Options{Registry: b.Registry, Recorder: b.Recorder, Feeds: b.Feeds})
+		c := New(Options{Env: b.Env()})
 		m, _ := testbed.Get[*corev1.ConfigMap](b.Bed, "default", "b")
 		o := c.graph.observe(keyOf("configmaps", m))
 		testbed.Update(b.Bed, "default", "b", func(m *corev1.ConfigMap) { m.Data = map[string]string{"busy": "yes"} })
@@ -404,11 +406,37 @@ func TestBusyObjectIsCollectedAllTheSame(t *testing.T) {
 	})
 }
 
+// TestDependentThatComesAtTheLastMoment holds that an owner does not go before a dependent that has
+// come after it was looked at, and that the next look does with that one what was asked for.
+func TestDependentThatComesAtTheLastMoment(t *testing.T) {
+	for policy, left := range map[metav1.DeletionPropagation][]string{
+		metav1.DeletePropagationOrphan: {"late"}, metav1.DeletePropagationForeground: nil,
+	} {
+		t.Run(string(policy), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &bed{Bed: testbed.New(t), t: t, uids: map[string]types.UID{}}
+				b.create("a")
+				b.delete("a", policy)
+				c := New(Options{Env: b.Env()})
+				a, _ := testbed.Get[*corev1.ConfigMap](b.Bed, "default", "a")
+				o := c.graph.observe(keyOf("configmaps", a))
+				b.create("late", "a!")
+				if err := c.execute(t.Context(), o, makePlan(o), nil); !errors.Is(err, controller.ErrOvertaken) {
+					t.Errorf("got %v, want that it was overtaken", err)
+				}
+				b.expect("it is held back", "a "+strings.Join(a.Finalizers, ","), "late a")
+				b.start()
+				b.expect("it has gone", left...)
+			})
+		})
+	}
+}
+
 func BenchmarkDeleteOwnerOf1000(b *testing.B) {
 	for range b.N {
 		b.StopTimer()
 		bed := testbed.New(b)
-		stop := bed.Run(New(Options{Registry: bed.Registry, Recorder: bed.Recorder, Feeds: bed.Feeds, Workers: 32}).Run)
+		stop := bed.Run(New(Options{Env: bed.Env(), Workers: 32}).Run)
 		owner := testbed.Create(bed, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "owner"}})
 		ref := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID}
 		for i := range 1000 {

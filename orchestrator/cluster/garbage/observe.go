@@ -91,7 +91,7 @@ func (g *graph) observe(k key) observation {
 	return o
 }
 
-// waitsFor tells whether one of the dependents, which hold their owner back,
+// waitsFor reports whether one of the dependents, which hold their owner back,
 // waits itself for the object of a UID, or for one that does.
 func (g *graph) waitsFor(dependents []dependent, uid types.UID, seen map[types.UID]bool) bool {
 	for _, d := range dependents {
@@ -126,10 +126,10 @@ func (g *graph) blocks(o store.Object, owner key) bool {
 	})
 }
 
-// holds tells whether a reference keeps its owner from going first.
+// holds reports whether a reference keeps its owner from going first.
 func holds(r metav1.OwnerReference) bool { return r.BlockOwnerDeletion != nil && *r.BlockOwnerDeletion }
 
-// means tells whether a reference of o names owner, beside having its UID.
+// means reports whether a reference of o names owner, beside having its UID.
 func (g *graph) means(o store.Object, r metav1.OwnerReference, owner key) bool {
 	kind := g.served[schema.FromAPIVersionAndKind(r.APIVersion, r.Kind)]
 	return kind != nil && kind.GroupResource().String() == owner.Resource && r.Name == owner.Name &&
@@ -175,7 +175,7 @@ func (g *graph) owner(o store.Object, ref metav1.OwnerReference) (store.Object, 
 	return owner, kind, nil
 }
 
-// elsewhere tells whether the object a reference means exists, but in another
+// elsewhere reports whether the object a reference means exists, but in another
 // namespace than o's, from where it can not own o.
 func (g *graph) elsewhere(o store.Object, ref metav1.OwnerReference) bool {
 	kind := g.served[schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)]
@@ -190,12 +190,12 @@ func (g *graph) elsewhere(o store.Object, ref metav1.OwnerReference) bool {
 	return found
 }
 
-// waitsForDependents tells whether an object is being deleted in the foreground.
+// waitsForDependents reports whether an object is being deleted in the foreground.
 func waitsForDependents(o store.Object) bool {
 	return o.GetDeletionTimestamp() != nil && slices.Contains(o.GetFinalizers(), metav1.FinalizerDeleteDependents)
 }
 
-// orphansDependents tells whether an object is being deleted and its dependents
+// orphansDependents reports whether an object is being deleted and its dependents
 // are to stay.
 func orphansDependents(o store.Object) bool {
 	return o.GetDeletionTimestamp() != nil && slices.Contains(o.GetFinalizers(), metav1.FinalizerOrphanDependents)

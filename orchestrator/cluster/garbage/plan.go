@@ -7,6 +7,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"skiff/store"
 )
 
 // verb is what a step does.
@@ -76,9 +78,9 @@ func makePlan(o observation) plan {
 	case len(o.waiting) > 0 && len(o.dependents) > 0:
 		return o.deleteInTurn()
 	case len(o.waiting) > 0:
-		return plan{o.delete(o.existingPolicy(), "its owner waits for it to go")}
+		return plan{o.delete(existingPolicy(o.object), "its owner waits for it to go")}
 	case len(o.dangling) > 0:
-		return plan{o.delete(o.existingPolicy(), "none of its owners exists")}
+		return plan{o.delete(existingPolicy(o.object), "none of its owners exists")}
 	}
 	return nil
 }
@@ -143,9 +145,9 @@ func (o observation) deleteInTurn() plan {
 	return plan{o.delete(metav1.DeletePropagationForeground, "its owner waits for it to go, and it has dependents itself")}
 }
 
-// existingPolicy is what the object's finalizers ask for.
-func (o observation) existingPolicy() metav1.DeletionPropagation {
-	switch finalizers := o.object.GetFinalizers(); {
+// existingPolicy is what an object's finalizers ask for.
+func existingPolicy(o store.Object) metav1.DeletionPropagation {
+	switch finalizers := o.GetFinalizers(); {
 	case slices.Contains(finalizers, metav1.FinalizerOrphanDependents):
 		return metav1.DeletePropagationOrphan
 	case slices.Contains(finalizers, metav1.FinalizerDeleteDependents):

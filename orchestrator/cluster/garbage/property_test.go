@@ -76,10 +76,10 @@ func play(t *testing.T, acts []act, settle bool) string {
 			_ = client.Delete(t.Context(), "default", name, metav1.DeleteOptions{PropagationPolicy: &policy})
 		}
 		if settle {
-			synctest.Wait()
+			testbed.Settled()
 		}
 	}
-	synctest.Wait()
+	testbed.Settled()
 	exists := map[types.UID]bool{}
 	for _, m := range testbed.List[*corev1.ConfigMap](b.Bed, "default") {
 		exists[m.UID] = true

@@ -1,6 +1,7 @@
 package namespaces
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"skiff/orchestrator/workload"
+	"skiff/manifests/podfacts"
+	"skiff/orchestrator/controller"
 	"skiff/store"
 )
 
@@ -57,7 +59,7 @@ func longestGrace(objects []store.Object) time.Duration {
 	var longest int64
 	for _, o := range objects {
 		p, ok := o.(*corev1.Pod)
-		if ok && !workload.Finished(p) && p.Spec.TerminationGracePeriodSeconds != nil {
+		if ok && !podfacts.Terminal(p) && p.Spec.TerminationGracePeriodSeconds != nil {
 			longest = max(longest, *p.Spec.TerminationGracePeriodSeconds)
 		}
 	}
@@ -69,6 +71,11 @@ type remaining []content
 
 func (r remaining) empty() bool {
 	return !slices.ContainsFunc(r, func(c content) bool { return c.count > 0 || c.err != nil })
+}
+
+// overtaken reports whether another namespace has taken the name.
+func (r remaining) overtaken() bool {
+	return slices.ContainsFunc(r, func(c content) bool { return errors.Is(c.err, controller.ErrOvertaken) })
 }
 
 // again is the time until the next look: half of what the slowest is thought to

@@ -5,14 +5,12 @@ package namespaces
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
@@ -30,14 +28,11 @@ const (
 
 // Options are what the controllers of namespaces need.
 type Options struct {
-	Registry *registry.Registry
-	Feeds    *controller.Feeds
+	controller.Env
+
 	// RootCA is the PEM of the certificate authority that signed the API's
 	// certificate.
-	RootCA  []byte
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
+	RootCA []byte
 }
 
 // Defaults gives each namespace what it has from the start, and gives it back
@@ -85,7 +80,7 @@ func (d *Defaults) Run(ctx context.Context) error {
 				}
 			}),
 		},
-		Clock: d.options.Clock, Logger: d.options.Logger, Metrics: d.options.Metrics,
+		Env: d.options.Env,
 	}
 	return loop.Run(ctx)
 }

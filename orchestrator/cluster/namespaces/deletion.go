@@ -37,12 +37,6 @@ type Deletion struct {
 // NewDeletion returns the controller.
 func NewDeletion(o Options) *Deletion {
 	d := &Deletion{options: o, clock: o.Clock, logger: o.Logger, namespaces: registry.For[*corev1.Namespace](o.Registry)}
-	if d.clock == nil {
-		d.clock = clock.RealClock{}
-	}
-	if d.logger == nil {
-		d.logger = slog.New(slog.DiscardHandler)
-	}
 	for _, kind := range o.Registry.Kinds() {
 		switch {
 		case !kind.Namespaced:
@@ -68,7 +62,7 @@ func (d *Deletion) Run(ctx context.Context) error {
 				}
 			}),
 		},
-		Clock: d.options.Clock, Logger: d.options.Logger, Metrics: d.options.Metrics,
+		Env: d.options.Env,
 	}
 	for _, kind := range d.kinds {
 		if kind.Resource == "events" {
@@ -103,6 +97,9 @@ func (d *Deletion) reconcile(ctx context.Context, name string) (time.Duration, e
 		return 0, fmt.Errorf("reading namespace %s: %w", name, err)
 	}
 	left := d.empty(ctx, n)
+	if left.overtaken() {
+		return 0, controller.ErrOvertaken
+	}
 	if err := d.report(ctx, n, left.conditions(metav1.NewTime(d.clock.Now()))); err != nil {
 		return 0, err
 	}
@@ -135,7 +132,12 @@ func (d *Deletion) emptyKind(ctx context.Context, kind *manifests.Kind, n *corev
 	// In the background: all the dependents are deleted here anyway, and none is to
 	// be left behind.
 	options := &metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationBackground)}
-	_, _, err := resource.DeleteCollection(ctx, n.Name, options, registry.ListOptions{}, registry.DeleteOptions{})
+	_, _, err := resource.DeleteCollection(ctx, n.Name, options, registry.ListOptions{}, registry.DeleteOptions{
+		Validate: func(context.Context, store.Object) error { return d.stillGoing(n) },
+	})
+	if errors.Is(err, controller.ErrOvertaken) {
+		return content{resource: gvr, err: err}
+	}
 	if err != nil {
 		return content{resource: gvr, err: failure(kind, n, err)}
 	}
@@ -149,6 +151,16 @@ func (d *Deletion) emptyKind(ctx context.Context, kind *manifests.Kind, n *corev
 		c.err = failure(kind, n, c.err)
 	}
 	return c
+}
+
+// stillGoing fails with controller.ErrOvertaken when another namespace has taken the name: its
+// content is not to be deleted.
+func (d *Deletion) stillGoing(n *corev1.Namespace) error {
+	current, err := d.namespaces.Get("", n.Name)
+	if apierrors.IsNotFound(err) || err == nil && current.UID != n.UID {
+		return controller.ErrOvertaken
+	}
+	return err
 }
 
 // failure has upstream's text: of pods, which hold everything else up, it says

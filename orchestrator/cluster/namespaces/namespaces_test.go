@@ -31,7 +31,7 @@ type bed struct {
 func test(t *testing.T, f func(*testing.T, bed)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bed{testbed.New(t), t}
-		o := Options{Registry: b.Registry, Feeds: b.Feeds, RootCA: []byte(ca)}
+		o := Options{Env: b.Env(), RootCA: []byte(ca)}
 		b.Run(NewDefaults(o).Run)
 		b.Run(NewDeletion(o).Run)
 		synctest.Wait()

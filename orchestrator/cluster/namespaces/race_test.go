@@ -31,7 +31,7 @@ func testAdmitting(t *testing.T, admit func(bed, registry.Request), f func(bed))
 			return nil
 		}))
 		b.Registry = registry.New(registry.Options{Store: b.Store, Admission: chain})
-		b.Run(NewDeletion(Options{Registry: b.Registry, Feeds: b.Feeds}).Run)
+		b.Run(NewDeletion(Options{Env: b.Env()}).Run)
 		synctest.Wait()
 		f(b)
 	})

@@ -18,7 +18,6 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -41,25 +40,15 @@ const (
 	DefaultEvictionRate = 0.1
 )
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
-// Options are what the controller needs. Registry, Recorder and Feeds are
-// required.
+// Options are what the controller needs.
 type Options struct {
-	Registry *registry.Registry
-	Recorder Recorder
-	Feeds    *controller.Feeds
-	// GracePeriod is upstream's unless set. StartupGracePeriod is no longer than it needs to be for a shorter one, as
-	// in a test: in proportion to upstream's.
+	controller.Env
+
+	// GracePeriod is upstream's unless set. StartupGracePeriod is no longer than it needs to be for
+	// a shorter one, as in a test: in proportion to upstream's.
 	GracePeriod, StartupGracePeriod time.Duration
 	// EvictionRate is upstream's if nil; of 0, no node's pods are evicted.
 	EvictionRate *float64
-	Clock        clock.WithTicker
-	Logger       *slog.Logger
-	Metrics      *controller.Metrics
 }
 
 // Controller looks after the health of nodes.
@@ -67,7 +56,7 @@ type Controller struct {
 	options  Options
 	clock    clock.Clock
 	log      *slog.Logger
-	recorder Recorder
+	recorder controller.Recorder
 	nodes    registry.Client[*corev1.Node]
 	pods     registry.Client[*corev1.Pod]
 	leases   registry.Client[*coordinationv1.Lease]
@@ -75,7 +64,7 @@ type Controller struct {
 	pulses *pulses
 	// What earlier looks have done; the loop's one worker alone uses it. evicted is
 	// when a node of a zone last began to lose its pods, marked are the nodes whose
-	// pods were marked as not ready, down tells whether no node was ready.
+	// pods were marked as not ready, down reports whether no node was ready.
 	evicted map[string]time.Time
 	marked  map[types.UID]bool
 	down    bool
@@ -86,12 +75,8 @@ func New(o Options) *Controller {
 	o.GracePeriod = cmp.Or(o.GracePeriod, DefaultGracePeriod)
 	o.StartupGracePeriod = cmp.Or(o.StartupGracePeriod, min(DefaultStartupGracePeriod, o.GracePeriod*6/5))
 	o.EvictionRate = cmp.Or(o.EvictionRate, ptr.To(DefaultEvictionRate))
-	o.Clock = cmp.Or[clock.WithTicker](o.Clock, clock.RealClock{})
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Controller{
-		options: o, clock: o.Clock, log: o.Logger.With("controller", "nodelife"), recorder: o.Recorder,
+		options: o, clock: o.Clock, log: o.Logger.With("controller", "nodelife"), recorder: o.Recorder(Component),
 		nodes: registry.For[*corev1.Node](o.Registry), pods: registry.For[*corev1.Pod](o.Registry),
 		leases: registry.For[*coordinationv1.Lease](o.Registry),
 		pulses: newPulses(), evicted: map[string]time.Time{},
@@ -112,7 +97,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			controller.Follow(c.options.Feeds.Of("leases.coordination.k8s.io"), c.leaseChanged),
 			controller.Follow(c.options.Feeds.Of("nodes"), c.nodeChanged),
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	return loop.Run(ctx)
 }
@@ -145,7 +130,11 @@ func (c *Controller) tell(n *corev1.Node, reason, message string) {
 // reconcile looks at all nodes.
 func (c *Controller) reconcile(ctx context.Context, _ all) (time.Duration, error) {
 	nodes, p, err := c.hear(ctx)
-	if err := errors.Join(err, c.execute(ctx, p)); err != nil {
+	made, failed := c.execute(ctx, p)
+	p.taints = made
+	if err := errors.Join(err, failed); err != nil {
+		p.unready = nil // some of their pods may not be marked yet
+		c.remember(nodes, p)
 		return 0, err
 	}
 	c.remember(nodes, p)
@@ -164,9 +153,9 @@ func (c *Controller) reconcile(ctx context.Context, _ all) (time.Duration, error
 func (c *Controller) hear(ctx context.Context) ([]*corev1.Node, plan, error) {
 	spoke := map[string]time.Time{}
 	for {
-		heard := c.pulses.all()
-		maps.Copy(heard, spoke)
 		nodes := c.nodes.List("", nil)
+		heard := c.pulses.all(nodes, c.clock.Now())
+		maps.Copy(heard, spoke)
 		p := makePlan(snapshot{
 			nodes: nodes, heard: heard, grace: c.options.GracePeriod, startup: c.options.StartupGracePeriod,
 			rate: *c.options.EvictionRate, evicted: c.evicted, marked: c.marked, now: c.clock.Now(),

@@ -13,7 +13,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"skiff/manifests/podfacts"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/controller"
 )
 
 // How many objects are written at a time.
@@ -22,13 +24,24 @@ const (
 	podWriters  = 64
 )
 
-// execute carries out what remains of a plan once the silent nodes are marked:
-// first what keeps the scheduler and everybody else off them.
-func (c *Controller) execute(ctx context.Context, p plan) error {
-	return errors.Join(
-		each(p.taints, nodeWriters, func(t tainting) error { return c.taint(ctx, t) }),
-		each(p.unready, nodeWriters, func(n *corev1.Node) error { return c.markPods(ctx, n.Name) }),
-	)
+// execute carries out what remains of a plan once the silent nodes are marked: first what keeps the
+// scheduler and everybody else off them. It returns the changes of taints that were made: a node
+// that has changed meanwhile is looked at again.
+func (c *Controller) execute(ctx context.Context, p plan) (made []tainting, err error) {
+	var mu sync.Mutex
+	err = each(p.taints, nodeWriters, func(t tainting) error {
+		err := c.taint(ctx, t)
+		if errors.Is(err, controller.ErrOvertaken) {
+			return nil
+		}
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			made = append(made, t)
+		}
+		return err
+	})
+	return made, errors.Join(err, each(p.unready, nodeWriters, func(n *corev1.Node) error { return c.markPods(ctx, n.Name) }))
 }
 
 func each[T any](all []T, limit int, do func(T) error) error {
@@ -68,10 +81,10 @@ func (c *Controller) markSilent(ctx context.Context, silent []silence) (spoke []
 // errSpoke if the node has said something since.
 func (c *Controller) markUnknown(ctx context.Context, s silence) error {
 	seen := s.node
-	was := condition(&seen.Status, corev1.NodeReady)
+	was, at := said(seen)
 	_, err := c.nodes.UpdateStatus(ctx, "", seen.Name, func(n *corev1.Node) error {
-		is := condition(&n.Status, corev1.NodeReady)
-		if n.UID != seen.UID || (was == nil) != (is == nil) || was != nil && !was.LastHeartbeatTime.Equal(&is.LastHeartbeatTime) {
+		// Who writes a status by hand may leave the time of the heartbeat as it is.
+		if is, now := said(n); n.UID != seen.UID || is != was || !now.Equal(&at) {
 			return errSpoke
 		}
 		if c.heard(n.Name).After(s.heard) {
@@ -86,7 +99,7 @@ func (c *Controller) markUnknown(ctx context.Context, s silence) error {
 	case err != nil:
 		return fmt.Errorf("marking node %s as unknown: %w", seen.Name, err)
 	}
-	if was != nil && was.Status == corev1.ConditionTrue {
+	if was == corev1.ConditionTrue {
 		c.recorder.Event(seen, corev1.EventTypeNormal, "NodeNotReady", "Node %s status is now: NodeNotReady", seen.Name)
 	}
 	return nil
@@ -121,8 +134,8 @@ func setUnknown(n *corev1.Node, now metav1.Time) {
 // taint changes a node's taints.
 func (c *Controller) taint(ctx context.Context, t tainting) error {
 	_, err := c.nodes.Update(ctx, "", t.node.Name, func(n *corev1.Node) error {
-		if n.UID != t.node.UID {
-			return nil
+		if !t.holds(n) {
+			return controller.ErrOvertaken
 		}
 		n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(have corev1.Taint) bool {
 			return slices.ContainsFunc(t.drop, func(d cause) bool { return d.taint.MatchTaint(&have) })
@@ -148,16 +161,18 @@ func (c *Controller) taint(ctx context.Context, t tainting) error {
 // nobody may send them traffic.
 func (c *Controller) markPods(ctx context.Context, node string) error {
 	return each(c.pods.ByIndex(registry.IndexNode, node), podWriters, func(seen *corev1.Pod) error {
-		if !ready(seen) {
+		if !podfacts.Ready(seen) {
 			return nil
 		}
 		_, err := c.pods.UpdateStatus(ctx, seen.Namespace, seen.Name, func(p *corev1.Pod) error {
-			if p.UID == seen.UID {
-				setUnready(p, metav1.NewTime(c.clock.Now()))
+			n, err := c.nodes.Get("", node)
+			if err != nil || p.UID != seen.UID || statusOf(n, corev1.NodeReady) != corev1.ConditionUnknown {
+				return controller.ErrOvertaken
 			}
+			setUnready(p, metav1.NewTime(c.clock.Now()))
 			return nil
 		})
-		if apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) || errors.Is(err, controller.ErrOvertaken) {
 			return nil
 		}
 		if err != nil {
@@ -168,19 +183,8 @@ func (c *Controller) markPods(ctx context.Context, node string) error {
 	})
 }
 
-func ready(p *corev1.Pod) bool {
-	for i := range p.Status.Conditions {
-		if p.Status.Conditions[i].Type == corev1.PodReady {
-			return p.Status.Conditions[i].Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
 func setUnready(p *corev1.Pod, now metav1.Time) {
-	for i := range p.Status.Conditions {
-		if c := &p.Status.Conditions[i]; c.Type == corev1.PodReady && c.Status != corev1.ConditionFalse {
-			c.Status, c.LastTransitionTime = corev1.ConditionFalse, now
-		}
+	if c := podfacts.Condition(p, corev1.PodReady); c != nil && c.Status != corev1.ConditionFalse {
+		c.Status, c.LastTransitionTime = corev1.ConditionFalse, now
 	}
 }

@@ -44,21 +44,31 @@ func (p *pulses) node(n *corev1.Node, now time.Time) (isNew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at := p.of(n.Name)
-	var ready corev1.ConditionStatus
-	var heartbeat metav1.Time
-	if c := condition(&n.Status, corev1.NodeReady); c != nil {
-		ready, heartbeat = c.Status, c.LastHeartbeatTime
-	}
-	isNew = at.uid != n.UID
-	spoke := ready != at.ready && ready != corev1.ConditionUnknown || !heartbeat.Equal(&at.status)
-	if isNew || spoke {
+	if at.news(n) {
 		at.heard = now
 	}
-	at.uid, at.ready, at.status = n.UID, ready, heartbeat
+	isNew = at.uid != n.UID
+	at.uid = n.UID
+	at.ready, at.status = said(n)
 	return isNew
 }
 
-// lease takes in a node's Lease: renewing it is a heartbeat, also by a clock that was set back since.
+// news reports whether a node, as it is now, has said something that was not noticed yet.
+func (at *pulse) news(n *corev1.Node) bool {
+	ready, heartbeat := said(n)
+	return at.uid != n.UID || ready != at.ready && ready != corev1.ConditionUnknown || !heartbeat.Equal(&at.status)
+}
+
+// said is whether a node says that it is ready, empty if it has said nothing, and when it said so.
+func said(n *corev1.Node) (ready corev1.ConditionStatus, heartbeat metav1.Time) {
+	if c := condition(&n.Status, corev1.NodeReady); c != nil {
+		return c.Status, c.LastHeartbeatTime
+	}
+	return "", metav1.Time{}
+}
+
+// lease takes in a node's Lease: renewing it is a heartbeat, also by a clock that was set back
+// since.
 func (p *pulses) lease(l *coordinationv1.Lease, now time.Time) {
 	if l.Spec.RenewTime == nil {
 		return
@@ -77,13 +87,18 @@ func (p *pulses) forget(name string) {
 	delete(p.nodes, name)
 }
 
-// all is when each node was last heard from.
-func (p *pulses) all() map[string]time.Time {
+// all is when each of the nodes was last heard from. A node that is listed may have said something
+// of which the feed has not told yet: that is heard now.
+func (p *pulses) all(nodes []*corev1.Node, now time.Time) map[string]time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	heard := make(map[string]time.Time, len(p.nodes))
-	for name, at := range p.nodes {
-		heard[name] = at.heard
+	heard := make(map[string]time.Time, len(nodes))
+	for _, n := range nodes {
+		if at := p.nodes[n.Name]; at != nil && !at.news(n) {
+			heard[n.Name] = at.heard
+		} else {
+			heard[n.Name] = now
+		}
 	}
 	return heard
 }

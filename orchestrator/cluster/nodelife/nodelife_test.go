@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"skiff/manifests/nodefacts"
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/internal/testbed"
 )
 
@@ -44,7 +46,7 @@ func scene(lines ...string) snapshot {
 			case "zone":
 				n.Labels[corev1.LabelTopologyZone] = value
 			case "simulated":
-				n.Labels[simulated] = "true"
+				n.Labels[nodefacts.LabelSimulated] = "true"
 			case "excluded":
 				n.Labels[excluded] = ""
 			case "cordoned":
@@ -182,7 +184,7 @@ func newBed(t *testing.T, nodes ...string) *bed {
 }
 
 func (b *bed) start() (stop func()) {
-	c := New(Options{Registry: b.Registry, Recorder: b.Recorder, Feeds: b.Feeds, GracePeriod: 40 * time.Second})
+	c := New(Options{Env: b.Env(), GracePeriod: 40 * time.Second})
 	stop = b.Bed.Run(c.Run)
 	synctest.Wait()
 	return stop
@@ -265,7 +267,7 @@ func TestSilentNode(t *testing.T) {
 		if c.Reason != "NodeStatusUnknown" || c.Message != "Kubelet stopped posting node status." {
 			t.Errorf("reason %q, message %q", c.Reason, c.Message)
 		}
-		if p, _ := testbed.Get[*corev1.Pod](b.Bed, "default", "p"); ready(p) || p.Status.Phase != corev1.PodRunning {
+		if p, _ := testbed.Get[*corev1.Pod](b.Bed, "default", "p"); podfacts.Ready(p) || p.Status.Phase != corev1.PodRunning {
 			t.Errorf("the pod's status is %+v", p.Status)
 		}
 		if got := b.Recorder.Take(); got != "Normal NodeNotReady b: Node b status is now: NodeNotReady\nWarning NodeNotReady p: Node is not ready" {
@@ -298,7 +300,8 @@ func TestClockOfLeases(t *testing.T) {
 	}
 }
 
-// TestRestartForgives: a new daemon gives every node its grace period, however old its last heartbeat is.
+// TestRestartForgives: a new daemon gives every node its grace period, however old its last
+// heartbeat is.
 func TestRestartForgives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bed{testbed.New(t), t}
@@ -318,7 +321,8 @@ func TestRestartForgives(t *testing.T) {
 	})
 }
 
-// TestAllDownAndBack: nobody is evicted while no node is ready, nor, for the grace period, when one comes back.
+// TestAllDownAndBack: nobody is evicted while no node is ready, nor, for the grace period, when one
+// comes back.
 func TestAllDownAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, "a", "b")

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"skiff/manifests/nodefacts"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -37,6 +39,7 @@ type silence struct {
 // tainting is a change of a node's taints.
 type tainting struct {
 	node  *corev1.Node
+	ready corev1.ConditionStatus // on which it was decided, empty for none
 	add   []cause
 	drop  []cause
 	evict bool // it begins to evict the node's pods
@@ -116,12 +119,13 @@ type planner struct {
 	ready map[string]corev1.ConditionStatus
 }
 
-// allDown tells whether none of the nodes that run containers is ready. A simulated node is ready also when the engine can not
-// be reached, which is no failure of the nodes on it: their containers run on, and bare pods would be deleted for good.
+// allDown reports whether none of the nodes that run containers is ready. A simulated node is ready
+// also when the engine can not be reached, which is no failure of the nodes on it: their containers
+// run on, and bare pods would be deleted for good.
 func (p *planner) allDown() bool {
 	down := false
 	for _, n := range p.nodes {
-		if _, aside := n.Labels[excluded]; aside || n.Labels[simulated] == "true" {
+		if _, aside := n.Labels[excluded]; aside || nodefacts.Simulated(n) {
 			continue
 		}
 		if p.ready[n.Name] == corev1.ConditionTrue {
@@ -132,7 +136,7 @@ func (p *planner) allDown() bool {
 	return down
 }
 
-// unknown tells whether nothing is known of a node once the plan has been carried
+// unknown reports whether nothing is known of a node once the plan has been carried
 // out.
 func (p *planner) unknown(n *corev1.Node) bool { return p.ready[n.Name] == corev1.ConditionUnknown }
 

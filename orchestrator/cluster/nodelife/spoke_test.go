@@ -1,6 +1,7 @@
 package nodelife
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/internal/testbed"
 )
 
@@ -39,6 +41,7 @@ func TestNodeSpeaksInTime(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: "b"}, Spec: coordinationv1.LeaseSpec{RenewTime: &at},
 			})
 		},
+		"by its status, of which the feed has not told yet": nil,
 		"by its Lease": func(_ *bed, c *Controller) {
 			at := metav1.NowMicro()
 			c.pulses.lease(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: coordinationv1.LeaseSpec{RenewTime: &at}}, time.Now())
@@ -48,7 +51,9 @@ func TestNodeSpeaksInTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &bed{testbed.New(t), t}
 				at := &interrupting{WithTicker: clock.RealClock{}}
-				c := New(Options{Registry: b.Registry, Recorder: b.Recorder, Feeds: b.Feeds, GracePeriod: 40 * time.Second, Clock: at})
+				env := b.Env()
+				env.Clock = at
+				c := New(Options{Env: env, GracePeriod: 40 * time.Second})
 				for _, name := range []string{"a", "b"} {
 					testbed.Create(b.Bed, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
 					b.report(name, corev1.ConditionTrue)
@@ -66,16 +71,39 @@ func TestNodeSpeaksInTime(t *testing.T) {
 				b.report("a", corev1.ConditionTrue)
 				n, _ := testbed.Get[*corev1.Node](b.Bed, "", "a")
 				c.nodeChanged(n, nil, func(all) {})
-				at.once = func() { speak(b, c) }
+				if speak == nil {
+					b.report("b", corev1.ConditionTrue) // listed, but the controller was not told
+				} else {
+					at.once = func() { speak(b, c) }
+				}
 				wake, err := c.reconcile(t.Context(), all{})
 				if err != nil || wake != 40*time.Second || at.once != nil {
 					t.Errorf("look again in %s: %v", wake, err)
 				}
 				b.is("b Ready=True")
-				if p, _ := testbed.Get[*corev1.Pod](b.Bed, "default", "p"); !ready(p) {
+				if p, _ := testbed.Get[*corev1.Pod](b.Bed, "default", "p"); !podfacts.Ready(p) {
 					t.Error("its pod is marked as not ready")
 				}
 			})
 		})
 	}
+}
+
+// TestNodeSpeaksAtNoOtherTime: somebody who says by hand that a node is not ready, as of its last
+// heartbeat, is heard too.
+func TestNodeSpeaksAtNoOtherTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bed{testbed.New(t), t}
+		c := New(Options{Env: b.Env()})
+		testbed.Create(b.Bed, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a"}})
+		b.report("a", corev1.ConditionTrue)
+		seen, _ := testbed.Get[*corev1.Node](b.Bed, "", "a")
+		testbed.UpdateStatus(b.Bed, "", "a", func(n *corev1.Node) {
+			condition(&n.Status, corev1.NodeReady).Status = corev1.ConditionFalse
+		})
+		if err := c.markUnknown(t.Context(), silence{node: seen}); !errors.Is(err, errSpoke) {
+			t.Errorf("got %v, want that it spoke", err)
+		}
+		b.is("a Ready=False")
+	})
 }

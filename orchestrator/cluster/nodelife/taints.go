@@ -23,7 +23,7 @@ var conditionTaints = []conditionTaint{
 	{corev1.NodePIDPressure, corev1.ConditionTrue, corev1.TaintNodePIDPressure},
 }
 
-// ours tells whether a taint comes and goes by this controller's hand alone.
+// ours reports whether a taint comes and goes by this controller's hand alone.
 func ours(t corev1.Taint) bool {
 	switch t.Effect {
 	case corev1.TaintEffectNoExecute:
@@ -36,7 +36,7 @@ func ours(t corev1.Taint) bool {
 
 // taint compares the taints a node bears with those its state asks for.
 func (p *planner) taint(n *corev1.Node, z zone) {
-	t := tainting{node: n}
+	t := tainting{node: n, ready: p.ready[n.Name]}
 	want := p.noSchedule(n)
 	execute, why := p.noExecute(n)
 	if execute != nil && !has(n.Spec.Taints, *execute) && !bearsNoExecute(n) {
@@ -66,14 +66,37 @@ func (p *planner) taint(n *corev1.Node, z zone) {
 	}
 }
 
+// holds reports whether a node is still as it was when the change of its taints was decided, as far
+// as they depend on it.
+func (t tainting) holds(now *corev1.Node) bool {
+	if now.UID != t.node.UID || now.Spec.Unschedulable != t.node.Spec.Unschedulable {
+		return false
+	}
+	for _, c := range conditionTaints {
+		was, is := statusOf(t.node, c.condition), statusOf(now, c.condition)
+		if c.condition == corev1.NodeReady {
+			was = t.ready
+		}
+		if (was == c.status) != (is == c.status) {
+			return false
+		}
+	}
+	return true
+}
+
+// statusOf is a node's status of a condition, empty if it has none.
+func statusOf(n *corev1.Node, t corev1.NodeConditionType) corev1.ConditionStatus {
+	if c := condition(&n.Status, t); c != nil {
+		return c.Status
+	}
+	return ""
+}
+
 // noSchedule are the taints that keep pods off.
 func (p *planner) noSchedule(n *corev1.Node) []cause {
 	var want []cause
 	for _, c := range conditionTaints {
-		status := corev1.ConditionStatus("")
-		if have := condition(&n.Status, c.condition); have != nil {
-			status = have.Status
-		}
+		status := statusOf(n, c.condition)
 		if c.condition == corev1.NodeReady {
 			status = p.ready[n.Name]
 		}
@@ -107,7 +130,7 @@ func (p *planner) noExecute(n *corev1.Node) (*corev1.Taint, string) {
 	return &taint, "Ready is " + string(p.ready[n.Name])
 }
 
-// bearsNoExecute tells whether the node's pods are being evicted already, for
+// bearsNoExecute reports whether the node's pods are being evicted already, for
 // this reason or the opposite one.
 func bearsNoExecute(n *corev1.Node) bool {
 	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool {

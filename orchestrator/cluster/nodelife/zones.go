@@ -42,9 +42,6 @@ func (z zone) state() disruption {
 // excluded is the label of nodes that do not count for the state of a zone.
 const excluded = "node.kubernetes.io/exclude-disruption"
 
-// simulated is the label of nodes that run nothing (fleet.LabelSimulated).
-const simulated = "skiff/simulated"
-
 func zoneOf(n *corev1.Node) string {
 	return n.Labels[corev1.LabelTopologyRegion] + "/" + n.Labels[corev1.LabelTopologyZone]
 }
@@ -66,7 +63,7 @@ func (p *planner) zones() map[string]zone {
 	return zones
 }
 
-// mayEvict tells whether a node's pods may be evicted now, and why not. Nodes of a
+// mayEvict reports whether a node's pods may be evicted now, and why not. Nodes of a
 // zone take turns.
 func (p *planner) mayEvict(n *corev1.Node, z zone) (bool, string) {
 	rate := p.rate

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"skiff/manifests/podfacts"
 )
 
 // snapshot is what one look saw.
@@ -24,6 +26,8 @@ type snapshot struct {
 type removal struct {
 	pod   *corev1.Pod
 	cause string
+	// holds reports whether the cause is still there. node is the pod's, nil if there is none.
+	holds func(pod *corev1.Pod, node *corev1.Node) bool
 	// condition is what its status shows in the end, if it has not ended.
 	condition *corev1.PodCondition
 }
@@ -55,18 +59,31 @@ func makePlan(s snapshot) plan {
 		chosen[r.pod] = true
 	}
 	for _, pod := range s.pods {
-		node, named := exists[pod.Spec.NodeName], pod.Spec.NodeName != ""
+		node := exists[pod.Spec.NodeName]
 		switch {
 		case chosen[pod]:
-		case !named && pod.DeletionTimestamp != nil:
-			p.remove = append(p.remove, removal{pod: pod, cause: "deleted before it had a node"})
-		case named && node == nil:
+		case neverBound(pod, node):
+			p.remove = append(p.remove, removal{pod: pod, cause: "deleted before it had a node", holds: neverBound})
+		case homeless(pod, node):
 			p.orphaned(s, pod)
-		case named && pod.DeletionTimestamp != nil && outOfService(node):
-			p.remove = append(p.remove, removal{pod: pod, cause: "deleted, and its node is out of service"})
+		case stranded(pod, node):
+			p.remove = append(p.remove, removal{pod: pod, cause: "deleted, and its node is out of service", holds: stranded})
 		}
 	}
 	return p
+}
+
+// neverBound reports whether a pod is being deleted and has no node whose agent would end it.
+func neverBound(p *corev1.Pod, _ *corev1.Node) bool {
+	return p.Spec.NodeName == "" && p.DeletionTimestamp != nil
+}
+
+// homeless reports whether a pod names a node that does not exist.
+func homeless(p *corev1.Pod, node *corev1.Node) bool { return p.Spec.NodeName != "" && node == nil }
+
+// stranded reports whether a pod is being deleted and its node's agent is known to be off.
+func stranded(p *corev1.Pod, node *corev1.Node) bool {
+	return node != nil && p.DeletionTimestamp != nil && outOfService(node)
 }
 
 // orphaned removes a pod whose node has been missing for long enough.
@@ -80,7 +97,7 @@ func (p *plan) orphaned(s snapshot, pod *corev1.Pod) {
 		return
 	}
 	p.remove = append(p.remove, removal{
-		pod: pod, cause: "node " + pod.Spec.NodeName + " no longer exists",
+		pod: pod, cause: "node " + pod.Spec.NodeName + " no longer exists", holds: homeless,
 		condition: &corev1.PodCondition{
 			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
 			Reason: "DeletionByPodGC", Message: "PodGC: node no longer exists",
@@ -96,7 +113,7 @@ func ended(s snapshot) []removal {
 	}
 	var over []*corev1.Pod
 	for _, p := range s.pods {
-		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		if podfacts.Terminal(p) {
 			over = append(over, p)
 		}
 	}
@@ -112,7 +129,10 @@ func ended(s snapshot) []removal {
 	})
 	var remove []removal
 	for _, p := range over[:len(over)-s.threshold] {
-		remove = append(remove, removal{pod: p, cause: fmt.Sprintf("%d pods have ended, %d are kept", len(over), s.threshold)})
+		remove = append(remove, removal{
+			pod: p, cause: fmt.Sprintf("%d pods have ended, %d are kept", len(over), s.threshold),
+			holds: func(p *corev1.Pod, _ *corev1.Node) bool { return podfacts.Terminal(p) },
+		})
 	}
 	return remove
 }
@@ -131,7 +151,7 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// outOfService tells whether a node is not ready and an administrator has said
+// outOfService reports whether a node is not ready and an administrator has said
 // that it is switched off.
 func outOfService(n *corev1.Node) bool {
 	for i := range n.Status.Conditions {

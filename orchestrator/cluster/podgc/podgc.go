@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
+	"skiff/manifests/podfacts"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
 )
@@ -32,13 +33,11 @@ const (
 
 // Options are what the controller needs.
 type Options struct {
-	Registry *registry.Registry
+	controller.Env
+
 	// Threshold is how many ended pods are kept; 0 for DefaultThreshold, negative
 	// for all.
 	Threshold int
-	Clock     clock.WithTicker
-	Logger    *slog.Logger
-	Metrics   *controller.Metrics
 }
 
 // Collector removes pods.
@@ -54,12 +53,6 @@ type Collector struct {
 
 // New returns the controller.
 func New(o Options) *Collector {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	if o.Threshold == 0 {
 		o.Threshold = DefaultThreshold
 	}
@@ -88,7 +81,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		}},
 		// A failure waits for the next look like everything else here.
 		MinBackoff: period, MaxBackoff: period,
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	return loop.Run(ctx)
 }
@@ -114,19 +107,22 @@ func (c *Collector) reconcile(ctx context.Context) error {
 
 // remove ends a pod, which nobody is left to do, and takes it away at once.
 func (c *Collector) remove(ctx context.Context, r removal) error {
-	_, err := c.pods.UpdateStatus(ctx, r.pod.Namespace, r.pod.Name, func(p *corev1.Pod) error {
-		if p.UID == r.pod.UID {
-			fail(p, r.condition, metav1.NewTime(c.clock.Now()))
+	err := controller.Remove(ctx, c.pods, r.pod, new(int64), func(p *corev1.Pod) error {
+		node, err := c.nodes.Get("", p.Spec.NodeName)
+		if apierrors.IsNotFound(err) {
+			node, err = nil, nil
 		}
+		if err != nil {
+			return err
+		}
+		if !r.holds(p, node) {
+			return controller.ErrOvertaken
+		}
+		fail(p, r.condition, metav1.NewTime(c.clock.Now()))
 		return nil
 	})
-	if err == nil {
-		options := metav1.NewPreconditionDeleteOptions(string(r.pod.UID))
-		options.GracePeriodSeconds = new(int64)
-		err = c.pods.Delete(ctx, r.pod.Namespace, r.pod.Name, *options)
-	}
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // it is gone, or another has its name
+	if apierrors.IsNotFound(err) || errors.Is(err, controller.ErrOvertaken) {
+		return nil // it is gone, or is not to go any more
 	}
 	return err
 }
@@ -134,7 +130,7 @@ func (c *Collector) remove(ctx context.Context, r removal) error {
 // fail puts a pod that has not ended into phase Failed, so that its controller
 // learns how it ended.
 func fail(p *corev1.Pod, condition *corev1.PodCondition, now metav1.Time) {
-	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	if podfacts.Terminal(p) {
 		return
 	}
 	p.Status.Phase = corev1.PodFailed

@@ -99,7 +99,7 @@ func TestPodsOfANodeThatIsGone(t *testing.T) {
 			p.Finalizers = []string{"example.com/hold"} // to see how it ends
 			testbed.Create(b, p)
 		}
-		b.Run(New(Options{Registry: b.Registry}).Run)
+		b.Run(New(Options{Env: b.Env()}).Run)
 		phase := func(name string) string {
 			p, _ := testbed.Get[*corev1.Pod](b, "default", name)
 			text := string(p.Status.Phase)

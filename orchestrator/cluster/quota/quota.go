@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,13 +34,10 @@ const maxCounts = 3
 
 // Options are what the controller needs.
 type Options struct {
-	Registry *registry.Registry
-	Feeds    *controller.Feeds
+	controller.Env
+
 	// Workers is how many quotas are counted at a time.
 	Workers int
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
 }
 
 // Controller is the quota controller.
@@ -55,16 +51,12 @@ type Controller struct {
 
 // New returns the controller.
 func New(o Options) *Controller {
-	c := &Controller{
+	return &Controller{
 		options: o, clock: o.Clock,
 		quotas: registry.For[*corev1.ResourceQuota](o.Registry),
 		pods:   registry.For[*corev1.Pod](o.Registry),
 		kinds:  o.Registry.Kinds(),
 	}
-	if o.Clock == nil {
-		c.clock = clock.RealClock{}
-	}
-	return c
 }
 
 type key = types.NamespacedName
@@ -74,7 +66,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	loop := controller.Loop[key]{
 		Name: "resourcequota", Workers: c.options.Workers, Reconcile: c.reconcile,
 		Sources: []controller.Source[key]{c.followQuotas},
-		Clock:   c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env:     c.options.Env,
 	}
 	for _, kind := range c.kinds {
 		if quota.Countable(kind) {

@@ -38,7 +38,7 @@ type bench struct {
 func run(t *testing.T, steps func(b bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		bed := testbed.New(t)
-		bed.Run(New(Options{Registry: bed.Registry, Feeds: bed.Feeds}).Run)
+		bed.Run(New(Options{Env: bed.Env()}).Run)
 		steps(bench{bed, t})
 	})
 }

@@ -1,3 +1,5 @@
+//go:build unix
+
 package scheduling
 
 import (
@@ -17,6 +19,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"skiff/manifests/registry"
+	"skiff/orchestrator/controller"
 	"skiff/orchestrator/internal/testbed"
 	"skiff/store"
 )
@@ -103,7 +106,8 @@ func BenchmarkLonePod(b *testing.B) {
 	}
 	defer detach()
 	s := New(Options{
-		Pods: registry.For[*corev1.Pod](bed.Registry), Binder: bed.Registry.Pods(), Recorder: bed.Recorder, Feeds: bed.Feeds, Workers: 64,
+		Pods: registry.For[*corev1.Pod](bed.Registry), Nodes: registry.For[*corev1.Node](bed.Registry), Binder: bed.Registry.Pods(),
+		Env: bed.Env(), Workers: 64,
 	})
 	defer bed.Run(s.Run)()
 	b.ResetTimer()
@@ -138,7 +142,8 @@ func schedule(b *testing.B, pods int, change func(int, *corev1.Pod)) time.Durati
 	}
 	defer detach()
 	s := New(Options{
-		Pods: registry.For[*corev1.Pod](bed.Registry), Binder: bed.Registry.Pods(), Recorder: bed.Recorder, Feeds: bed.Feeds, Workers: 64,
+		Pods: registry.For[*corev1.Pod](bed.Registry), Nodes: registry.For[*corev1.Node](bed.Registry), Binder: bed.Registry.Pods(),
+		Env: bed.Env(), Workers: 64,
 	})
 	before := processorTime(b)
 	b.StartTimer()
@@ -214,7 +219,7 @@ func BenchmarkDeparture(b *testing.B) {
 
 // fullScheduler is one with 100 nodes with a pod each, and pods that fit nowhere.
 func fullScheduler(waiting int, line string) *Scheduler {
-	s := New(Options{})
+	s := New(Options{Env: controller.Env{}.WithDefaults()})
 	for i := range 100 {
 		s.cache.setNode(makeNode(fmt.Sprintf("n%d zone=%d cpu=2", i, i%3)))
 		s.cache.put(newPod(makePod(fmt.Sprintf("x%d cpu=1 label=app:x", i))), fmt.Sprint("n", i), false)

@@ -30,7 +30,7 @@ func protect(pods []*pod, budgets map[types.NamespacedName]*policyv1.PodDisrupti
 	return protected, others
 }
 
-// covers tells whether a budget counts a pod. One without a selector counts none,
+// covers reports whether a budget counts a pod. One without a selector counts none,
 // nor does it count one twice of which it knows already that it goes.
 func covers(b *policyv1.PodDisruptionBudget, p *pod) bool {
 	if b.Namespace != p.Namespace || len(p.Labels) == 0 {

@@ -45,7 +45,7 @@ func newCache() *cache {
 	}
 }
 
-// setNode takes over a node's state, and tells whether pods that fitted nowhere
+// setNode takes over a node's state, and reports whether pods that fitted nowhere
 // might fit now.
 func (c *cache) setNode(object *corev1.Node) (n *node, helps bool) {
 	n = c.node(object.Name)
@@ -59,7 +59,7 @@ func (c *cache) setNode(object *corev1.Node) (n *node, helps bool) {
 	return n, before == nil || matters(before, object)
 }
 
-// matters tells whether a change of a node can have let a pod in that it kept
+// matters reports whether a change of a node can have let a pod in that it kept
 // out. That it is cordoned, tainted, no longer ready or smaller can not.
 func matters(before, now *corev1.Node) bool {
 	return before.Spec.Unschedulable && !now.Spec.Unschedulable ||
@@ -68,7 +68,7 @@ func matters(before, now *corev1.Node) bool {
 		grown(before.Status.Allocatable, now.Status.Allocatable)
 }
 
-// untainted tells whether a taint that keeps pods out has gone.
+// untainted reports whether a taint that keeps pods out has gone.
 func untainted(before, now []corev1.Taint) bool {
 	return slices.ContainsFunc(before, func(old corev1.Taint) bool {
 		return old.Effect != corev1.TaintEffectPreferNoSchedule && !slices.ContainsFunc(now, func(t corev1.Taint) bool {
@@ -77,7 +77,7 @@ func untainted(before, now []corev1.Taint) bool {
 	})
 }
 
-// grown tells whether there is more of something.
+// grown reports whether there is more of something.
 func grown(before, now corev1.ResourceList) bool {
 	for name, q := range now {
 		if q.Cmp(before[name]) > 0 {
@@ -147,23 +147,30 @@ func (c *cache) leave(p *pod, n *node) {
 	c.census.count(p, n, -1)
 }
 
-// seen takes over a new state of a pod that is counted where it is already, and
-// tells whether it is, and whether what other pods may ask of it is another. The
-// old state is let go, so that the cache holds no more objects than the store.
-func (c *cache) seen(p *corev1.Pod) (known, changed bool) {
+// seen takes over a new state of a pod that is counted where it is already. It
+// reports whether it is, whether what other pods may ask of it is another, and on
+// which node there is more room because it has been resized, nil for none. The old
+// state is let go, so that the cache holds no more objects than the store.
+func (c *cache) seen(p *corev1.Pod) (known, changed bool, roomier *node) {
 	at := c.placed[p.UID]
 	if at == nil || at.node != p.Spec.NodeName {
-		return false, false
+		return false, false, nil
 	}
 	at.assumed = false
 	old := at.pod
-	if old.Generation == p.Generation && maps.Equal(old.Labels, p.Labels) && old.group == groupOf(p) &&
-		(old.DeletionTimestamp == nil) == (p.DeletionTimestamp == nil) {
+	same := old.Generation == p.Generation && maps.Equal(old.Labels, p.Labels) && old.group == groupOf(p) &&
+		(old.DeletionTimestamp == nil) == (p.DeletionTimestamp == nil)
+	// Only a pod that was changed can have been resized; when that comes into force is in its status.
+	if same && (p.Generation <= 1 || requestsOf(p).equal(old.requests)) {
 		old.Pod = p
-		return true, false
+		return true, false, nil
 	}
-	c.put(newPod(p), at.node, false)
-	return true, true
+	now := newPod(p)
+	c.put(now, at.node, false)
+	if now.requests.milliCPU < old.requests.milliCPU || now.requests.memory < old.requests.memory {
+		roomier = c.node(at.node)
+	}
+	return true, !same, roomier
 }
 
 // forget takes back an assumption, and tells of which node; nil is of none.
@@ -191,7 +198,7 @@ func (c *cache) nominate(p *pod, name string) *node {
 	return before
 }
 
-// setSpace takes over a namespace's labels, and tells whether it or they are new.
+// setSpace takes over a namespace's labels, and reports whether it or they are new.
 // The feeds of namespaces and of pods do not wait for each other, so that a pod
 // may be known before its namespace is and after it no longer is. What was counted
 // by other labels is counted anew when it is next asked for: a pod that was
@@ -206,7 +213,7 @@ func (c *cache) setSpace(name string, now labels.Set) (changed bool) {
 	return true
 }
 
-// removeSpace forgets a namespace, and tells whether it was known.
+// removeSpace forgets a namespace, and reports whether it was known.
 func (c *cache) removeSpace(name string) (changed bool) {
 	if _, known := c.spaces[name]; !known {
 		return false

@@ -41,7 +41,7 @@ func choose(p *pod, c *cache, turn int) (string, *unfit) {
 	return equals[turn%len(equals)].key, nil
 }
 
-// fitsSomewhere tells whether any node can have a pod.
+// fitsSomewhere reports whether any node can have a pod.
 func fitsSomewhere(p *pod, c *cache) bool {
 	s := newSieve(p, c)
 	return slices.ContainsFunc(c.list, func(n *node) bool { return s.try(n) == nil })

@@ -68,6 +68,15 @@ func TestChoose(t *testing.T) {
 			"0/1 nodes are available: 1 Insufficient example.com/gpu." + fmt.Sprintf(helpless, 1)},
 		{"port taken", []string{"node a", "q on=a port=127.0.0.1/80"}, "p port=/80",
 			"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
+		{"port taken by the pod that it replaces", []string{"node a", "old on=a port=/80 port=/443 version=web/1"}, "new port=/443 port=/80 version=web/2",
+			"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod." +
+				" Deployment web may not be able to surge: the pod that this one replaces has hostPort 80 until this one is ready. Set its strategy to Recreate, or maxSurge to 0 and maxUnavailable to 1."},
+		{"port taken by the pod that it replaces, on a node that will not do anyway", []string{"node a cordoned", "old on=a port=/80 version=web/1"}, "new port=/80 version=web/2",
+			"0/1 nodes are available: 1 node(s) were unschedulable." + fmt.Sprintf(helpless, 1)},
+		{"port taken by its like", []string{"node a", "p on=a port=/80 version=web/1"}, "q port=/80 version=web/1",
+			"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
+		{"port taken by another deployment's", []string{"node a", "p on=a port=/80 version=api/1"}, "q port=/80 version=web/2",
+			"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
 		{"port taken on another address", []string{"node a", "q on=a port=127.0.0.1/80"}, "p port=127.0.0.2/80", "a"},
 		{"port free on another node", []string{"node a", "node b", "q on=a port=0.0.0.0/80"}, "p port=/80", "b"},
 		{"many reasons", []string{"node a cordoned", "node b cpu=1", "node c ready=False", "node d cpu=2", "q on=d cpu=1"}, "p cpu=2",
@@ -105,7 +114,7 @@ func TestEquallyGoodNodesTakeTurns(t *testing.T) {
 func TestCacheAddsUp(t *testing.T) {
 	c := makeCache("node a", "q on=a cpu=1 memory=1Gi port=/80", "r on=b cpu=2")
 	q := makePod("q on=a cpu=1 memory=1Gi port=/80")
-	if known, changed := c.seen(q); !known || changed || c.placed["q"].pod.Pod != q {
+	if known, changed, _ := c.seen(q); !known || changed || c.placed["q"].pod.Pod != q {
 		t.Error("the cache does not hold the newest state of a pod")
 	}
 	c.put(newPod(makePod("q cpu=1 memory=1Gi port=/80")), "b", true)

@@ -39,7 +39,7 @@ func (s *Scheduler) decide(e *entry, now time.Time) *decision {
 	p := newPod(current)
 	d := &decision{entry: e, pod: current, since: now}
 	s.turn++
-	node, failure := choose(p, s.cache, s.turn)
+	node, failure, plan := s.find(p)
 	if failure == nil {
 		d.node = node
 		s.cache.nominate(p, "")
@@ -47,16 +47,49 @@ func (s *Scheduler) decide(e *entry, now time.Time) *decision {
 		s.moved(nil)
 		return d
 	}
-	s.makeRoom(d, p, failure)
+	s.makeRoom(d, p, failure, plan)
 	d.message = failure.Error()
 	s.queue.failed(e, p, failure.social(), now)
 	return d
 }
 
-// makeRoom decides which pods have to leave for one that fits nowhere.
-func (s *Scheduler) makeRoom(d *decision, p *pod, failure *unfit) {
+// find finds a node for a pod, or says why there is none and where others may make room. It looks
+// again when the node has become worse for pods than was known.
+func (s *Scheduler) find(p *pod) (node string, failure *unfit, plan *preemption) {
+	for {
+		if node, failure = choose(p, s.cache, s.turn); failure == nil {
+			if s.worse(node) {
+				continue
+			}
+			return node, nil, nil
+		}
+		if plan = preempt(s.cache, failure, s.turn); plan == nil || !s.worse(plan.node.key) {
+			return "", failure, plan
+		}
+	}
+}
+
+// worse takes over a node as it is in the store, and reports whether it may keep pods out that it
+// let in before. The feeds of nodes and of pods do not wait for each other: who cordons a node and
+// then makes a pod must not find the pod there.
+func (s *Scheduler) worse(name string) bool {
+	known := s.cache.nodes[name].Node
+	current, err := s.options.Nodes.Get("", name)
+	if err != nil {
+		s.nodeGone(name)
+		return true
+	}
+	if current.ResourceVersion == known.ResourceVersion {
+		return false
+	}
+	s.nodeIs(current)
+	// What would have to change back for the better has become worse.
+	return current.UID != known.UID || matters(current, known)
+}
+
+// makeRoom has pods leave, by a plan, for one that fits nowhere.
+func (s *Scheduler) makeRoom(d *decision, p *pod, failure *unfit, plan *preemption) {
 	waitsFor := s.cache.nominated[p.UID]
-	plan := preempt(s.cache, failure, s.turn)
 	if !failure.leaving {
 		d.entry.victims = nil
 	}

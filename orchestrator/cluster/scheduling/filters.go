@@ -54,7 +54,7 @@ func taints(p *pod, _ *cache) func(*node) *rejection {
 	}
 }
 
-// toleratesAll tells whether no taint of a node keeps a pod out.
+// toleratesAll reports whether no taint of a node keeps a pod out.
 func toleratesAll(p *pod, n *node) bool {
 	for i := range n.taints {
 		t := &n.taints[i]
@@ -94,11 +94,14 @@ func requiredTerms(p *pod) []corev1.NodeSelectorTerm {
 	return a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
 }
 
+// portsTaken is the reason of a node whose ports other pods have.
+const portsTaken = "node(s) didn't have free ports for the requested pod ports"
+
 func hostPorts(p *pod, _ *cache) func(*node) *rejection {
 	if len(p.ports) == 0 {
 		return nil
 	}
-	taken := &rejection{reasons: []string{"node(s) didn't have free ports for the requested pod ports"}}
+	taken := &rejection{reasons: []string{portsTaken}}
 	return func(n *node) *rejection {
 		for used := range n.ports {
 			for _, wanted := range p.ports {

@@ -47,14 +47,21 @@ func (s *Scheduler) follow(ctx context.Context) (detach func(), err error) {
 }
 
 func (s *Scheduler) nodeChanged(e store.Event) {
-	object := e.Object.(*corev1.Node)
-	if e.Type == watch.Deleted {
-		if n := s.cache.removeNode(object.Name); n != nil {
-			s.strand(n)
-		}
-		s.moved(nil)
-		return
+	if object := e.Object.(*corev1.Node); e.Type == watch.Deleted {
+		s.nodeGone(object.Name)
+	} else {
+		s.nodeIs(object)
 	}
+}
+
+func (s *Scheduler) nodeGone(name string) {
+	if n := s.cache.removeNode(name); n != nil {
+		s.strand(n)
+	}
+	s.moved(nil)
+}
+
+func (s *Scheduler) nodeIs(object *corev1.Node) {
 	n, helps := s.cache.setNode(object)
 	if helps {
 		s.moved(n)
@@ -115,13 +122,13 @@ func (s *Scheduler) podChanged(e store.Event) {
 
 // arrived takes note of a pod that is on a node.
 func (s *Scheduler) arrived(p *corev1.Pod) {
-	known, changed := s.cache.seen(p)
+	known, changed, roomier := s.cache.seen(p)
 	if !known {
 		s.cache.put(newPod(p), p.Spec.NodeName, false)
 		changed = true
 	}
-	if changed {
-		s.moved(nil)
+	if changed || roomier != nil {
+		s.moved(roomier)
 	}
 	s.dismiss(p)
 }

@@ -85,6 +85,10 @@ func makePod(line string) *corev1.Pod {
 			port := corev1.ContainerPort{HostIP: address}
 			_, _ = fmt.Sscan(number, &port.HostPort)
 			c.Ports = append(c.Ports, port)
+		case "version": // deployment/hash
+			deployment, hash, _ := strings.Cut(value, "/")
+			p.Labels = map[string]string{"pod-template-hash": hash}
+			p.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: deployment + "-" + hash, UID: types.UID(value), Controller: ptr.To(true)}}
 		case "tolerates":
 			p.Spec.Tolerations = append(p.Spec.Tolerations, corev1.Toleration{Key: value, Operator: corev1.TolerationOpExists})
 		case "select":

@@ -74,7 +74,7 @@ func TestChangedLabelsAreSeen(t *testing.T) {
 		}
 	}
 	expect("p near=app:x@name", "a")
-	if known, changed := c.seen(makePod("x on=a label=app:z")); !known || !changed {
+	if known, changed, _ := c.seen(makePod("x on=a label=app:z")); !known || !changed {
 		t.Error("the change is not noticed")
 	}
 	expect("p near=app:z@name", "a")

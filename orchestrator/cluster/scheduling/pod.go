@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	schedulinghelper "k8s.io/component-helpers/scheduling/corev1"
 
-	"skiff/orchestrator/workload"
+	"skiff/manifests/podfacts"
 )
 
 // pod is a pod with what is computed of it once.
@@ -42,15 +42,15 @@ func groupOf(p *corev1.Pod) types.UID {
 	return ""
 }
 
-// pending tells whether a pod is ours to find a node for.
+// pending reports whether a pod is ours to find a node for.
 func pending(p *corev1.Pod) bool {
 	return p.Spec.NodeName == "" && p.Spec.SchedulerName == corev1.DefaultSchedulerName &&
-		p.DeletionTimestamp == nil && !workload.Finished(p) && len(p.Spec.SchedulingGates) == 0
+		p.DeletionTimestamp == nil && !podfacts.Terminal(p) && len(p.Spec.SchedulingGates) == 0
 }
 
-// occupies tells whether a pod takes up room on a node.
+// occupies reports whether a pod takes up room on a node.
 func occupies(p *corev1.Pod) bool {
-	return p.Spec.NodeName != "" && !workload.Finished(p)
+	return p.Spec.NodeName != "" && !podfacts.Terminal(p)
 }
 
 // port is a port of the host. The empty address is all of them.
@@ -71,8 +71,7 @@ func portsOf(p *corev1.Pod) []port {
 	}
 	// An init container that goes on running keeps its ports.
 	for i := range p.Spec.InitContainers {
-		c := &p.Spec.InitContainers[i]
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+		if c := &p.Spec.InitContainers[i]; podfacts.IsSidecar(c) {
 			add(c)
 		}
 	}
@@ -93,7 +92,7 @@ func newPort(c corev1.ContainerPort) port {
 	return n
 }
 
-// conflicts tells whether two ports can not both be had.
+// conflicts reports whether two ports can not both be had.
 func (p port) conflicts(q port) bool {
 	return p.protocol == q.protocol && p.number == q.number &&
 		(p.address == q.address || p.address == "" || q.address == "")

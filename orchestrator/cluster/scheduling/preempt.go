@@ -52,7 +52,7 @@ func preempt(c *cache, u *unfit, turn int) *preemption {
 	return p
 }
 
-// awaits tells whether pods that were preempted for this one are about to leave
+// awaits reports whether pods that were preempted for this one are about to leave
 // the node on which it will fit.
 func awaits(u *unfit, c *cache) bool {
 	n := c.nominated[u.pod.UID]
@@ -63,14 +63,14 @@ func awaits(u *unfit, c *cache) bool {
 	return r != nil && !r.final && slices.ContainsFunc(n.outranked(u.pod), makesRoom)
 }
 
-// makesRoom tells whether a pod is about to leave because it was preempted.
+// makesRoom reports whether a pod is about to leave because it was preempted.
 func makesRoom(p *pod) bool {
 	return p.DeletionTimestamp != nil && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Reason == corev1.PodReasonPreemptionByScheduler
 	})
 }
 
-// stranded tells whether a pod waits for a node that is of no use to it any more.
+// stranded reports whether a pod waits for a node that is of no use to it any more.
 func (c *cache) stranded(e *entry) bool {
 	n := c.nominated[e.uid]
 	if n == nil {
@@ -79,7 +79,7 @@ func (c *cache) stranded(e *entry) bool {
 	return n.Node == nil || c.wasted(e, n, newSieve(e.pod, c).try(n))
 }
 
-// wasted tells whether a pod waits in vain for the node that rejects it: it would
+// wasted reports whether a pod waits in vain for the node that rejects it: it would
 // not fit there either once those have left that make room, or they have left.
 // Upstream tries to preempt others again then, and not before
 // (PodEligibleToPreemptOthers). A victim counts from when it was chosen, because

@@ -75,7 +75,7 @@ func (t *town) settle(p *pod, node string) {
 	t.checkSpread(p, node)
 }
 
-// shuns tells whether a pod's anti-affinity forbids where another is.
+// shuns reports whether a pod's anti-affinity forbids where another is.
 func (t *town) shuns(p, other *pod) bool {
 	if p.Spec.Affinity == nil || p.Spec.Affinity.PodAntiAffinity == nil {
 		return false

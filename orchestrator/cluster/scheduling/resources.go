@@ -60,14 +60,19 @@ func (r resources) nothing() bool {
 	return r.milliCPU == 0 && r.memory == 0 && r.ephemeral == 0 && len(r.other) == 0
 }
 
-// requestsOf is what a pod asks for, its init containers and overhead included.
+// equal reports whether two pods take up as much of what a resize can change.
+func (r resources) equal(b resources) bool { return r.milliCPU == b.milliCPU && r.memory == b.memory }
+
+// requestsOf is what a pod asks for, its init containers and overhead included. While it is being
+// resized that is the most of what it asks for, was allocated and has.
 func requestsOf(p *corev1.Pod) resources {
-	return resourcesOf(resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{}))
+	return resourcesOf(resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{UseStatusResources: true}))
 }
 
 // usageOf is requestsOf with the usual use of containers that ask for nothing.
 func usageOf(p *corev1.Pod) resources {
 	return resourcesOf(resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{
+		UseStatusResources: true,
 		NonMissingContainerRequests: corev1.ResourceList{
 			corev1.ResourceCPU:    *resource.NewMilliQuantity(usualMilliCPU, resource.DecimalSI),
 			corev1.ResourceMemory: *resource.NewQuantity(usualMemory, resource.BinarySI),

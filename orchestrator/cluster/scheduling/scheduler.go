@@ -3,23 +3,20 @@
 // room. Filters and scores are lists of functions over a cache of nodes and of
 // what their pods use; a further rule is a further function.
 //
-// One goroutine decides, the most important pod first, on the cache alone; what
-// it decided counts at once. Others write it down, many at a time, because the
-// store commits together what waits together.
+// One goroutine decides, the most important pod first, on the cache; the node that it
+// has chosen it looks up in the store. What it decided counts at once. Others write it
+// down, many at a time, because the store commits together what waits together.
 package scheduling
 
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/clock"
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
@@ -35,36 +32,32 @@ type Pods interface {
 	Delete(ctx context.Context, namespace, name string, o metav1.DeleteOptions) error
 }
 
+// Nodes reads nodes; a registry.Client is one.
+type Nodes interface {
+	Get(namespace, name string) (*corev1.Node, error)
+}
+
 // Binder assigns a pod to a node; registry.Pods is one.
 type Binder interface {
 	Assign(ctx context.Context, namespace string, binding *corev1.Binding, o registry.CreateOptions) error
 }
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-	Prepare(object runtime.Object, eventType, reason, format string, args ...any) (record func())
-}
-
 // Options are what the scheduler needs.
 type Options struct {
-	Pods     Pods
-	Binder   Binder
-	Recorder Recorder
-	Feeds    *controller.Feeds
+	controller.Env
+
+	Pods   Pods
+	Nodes  Nodes
+	Binder Binder
 	// Workers is how many decisions are written at a time, 1 unless set; nodes are
 	// chosen for one pod after the other.
 	Workers int
-	Clock   clock.WithTicker
-	// Logger discards unless set.
-	Logger *slog.Logger
-	// Metrics may be nil.
-	Metrics *controller.Metrics
 }
 
 // Scheduler binds pending pods to nodes.
 type Scheduler struct {
-	options Options
+	options  Options
+	recorder controller.Recorder
 
 	mu    sync.Mutex
 	cache *cache
@@ -77,13 +70,7 @@ type Scheduler struct {
 
 // New returns a scheduler.
 func New(o Options) *Scheduler {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	return &Scheduler{options: o, cache: newCache(), queue: newQueue()}
+	return &Scheduler{options: o, recorder: o.Recorder(Component), cache: newCache(), queue: newQueue()}
 }
 
 // Run schedules until ctx ends. It returns an error only when the store could

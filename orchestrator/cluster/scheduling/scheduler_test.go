@@ -33,7 +33,8 @@ func newBed(t *testing.T) *bed {
 
 func (b *bed) start() (stop func()) {
 	b.s = New(Options{
-		Pods: registry.For[*corev1.Pod](b.Registry), Binder: b.Registry.Pods(), Recorder: b.Recorder, Feeds: b.Feeds, Workers: 8,
+		Pods: registry.For[*corev1.Pod](b.Registry), Nodes: registry.For[*corev1.Node](b.Registry), Binder: b.Registry.Pods(),
+		Env: b.Env(), Workers: 8,
 	})
 	return b.Run(b.s.Run)
 }

@@ -64,7 +64,7 @@ func newElectorate(p *pod, constraints []*constraint) *electorate {
 	return &electorate{pod: p, required: nodeaffinity.GetRequiredNodeAffinity(p.Pod), constraints: constraints}
 }
 
-// labelled tells whether a node is in a domain of every constraint.
+// labelled reports whether a node is in a domain of every constraint.
 func (e *electorate) labelled(n *node) bool {
 	for _, k := range e.constraints {
 		if _, ok := n.Labels[k.topology]; !ok {
@@ -74,7 +74,7 @@ func (e *electorate) labelled(n *node) bool {
 	return true
 }
 
-// counts tells whether a node counts for a constraint.
+// counts reports whether a node counts for a constraint.
 func (e *electorate) counts(k *constraint, n *node) bool {
 	if !k.anyAffinity {
 		if matches, _ := e.required.Match(n.Node); !matches {

@@ -112,13 +112,13 @@ func describe(s labels.Selector) string {
 	return "{" + s.String() + "}"
 }
 
-// matches tells whether a term is about a pod.
+// matches reports whether a term is about a pod.
 func (t *term) matches(p *pod, spaces map[string]labels.Set) bool {
 	return (slices.Contains(t.namespaces, p.Namespace) || t.spaces.Matches(spaces[p.Namespace])) &&
 		t.selector.Matches(labels.Set(p.Labels))
 }
 
-// matchesAll tells whether a pod is what all terms are about, and there are any.
+// matchesAll reports whether a pod is what all terms are about, and there are any.
 func matchesAll(terms []*term, p *pod, spaces map[string]labels.Set) bool {
 	for _, t := range terms {
 		if !t.matches(p, spaces) {

@@ -24,6 +24,7 @@ type unfit struct {
 // Error says it in upstream's words: how many nodes for which reason, and
 // whether to preempt other pods would help (k8s.io/kubernetes
 // pkg/scheduler/framework/types.go and framework/preemption/preemption.go).
+// Then it says what to do, where that is known.
 func (u *unfit) Error() string {
 	if u.nodes == 0 {
 		return "no nodes available to schedule pods"
@@ -32,10 +33,10 @@ func (u *unfit) Error() string {
 	if u.pre != "" {
 		text = fmt.Sprintf("0/%d nodes are available: %s.", u.nodes, u.pre)
 	}
-	return text + " preemption: " + u.preemption
+	return text + " preemption: " + u.preemption + u.surging()
 }
 
-// social tells whether where other pods are is why some node can not have it.
+// social reports whether where other pods are is why some node can not have it.
 func (u *unfit) social() bool {
 	for _, r := range u.rejected {
 		if r.social {

@@ -51,7 +51,7 @@ func (s *Scheduler) moved(n *node) {
 	s.queue.notify()
 }
 
-// lookAround looks at some of the pods that wait, and tells whether there are more
+// lookAround looks at some of the pods that wait, and reports whether there are more
 // to look at before it is decided who is next: else one that has just come could
 // take the room from a more important one that has waited for it.
 func (s *Scheduler) lookAround(now time.Time) (more bool) {
@@ -98,7 +98,7 @@ func (s *Scheduler) look(e *entry, m *moves, now time.Time) {
 	}
 }
 
-// outlook tells whether a pod that fitted nowhere fits on a node now, or might if
+// outlook reports whether a pod that fitted nowhere fits on a node now, or might if
 // it took others off it.
 func (s *Scheduler) outlook(e *entry, v *sieve, n *node) (fits, mayPreempt bool) {
 	p := e.pod

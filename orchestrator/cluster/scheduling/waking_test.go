@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"skiff/manifests/registry"
+	"skiff/orchestrator/controller"
 	"skiff/orchestrator/internal/testbed"
 )
 
@@ -37,7 +38,7 @@ func TestFailedBindingLetsAnotherIn(t *testing.T) {
 		b := &bed{Bed: testbed.New(t), t: t}
 		binder := lateBinder{b.Registry.Pods(), make(chan struct{}), make(chan struct{})}
 		pods := registry.For[*corev1.Pod](b.Registry)
-		b.s = New(Options{Pods: pods, Binder: binder, Recorder: b.Recorder, Feeds: b.Feeds, Workers: 2})
+		b.s = New(Options{Pods: pods, Nodes: registry.For[*corev1.Node](b.Registry), Binder: binder, Env: b.Env(), Workers: 2})
 		b.Run(b.s.Run)
 		b.node("n cpu=1")
 		b.pod("first cpu=1")
@@ -142,7 +143,7 @@ func TestManyThatWait(t *testing.T) {
 // TestLookedAtOnce holds that a pod is looked at for what has happened since it
 // was tried, and for nothing that had been before.
 func TestLookedAtOnce(t *testing.T) {
-	s := New(Options{})
+	s := New(Options{Env: controller.Env{}.WithDefaults()})
 	s.cache = makeCache("node n cpu=1")
 	now := time.Now()
 	try := func(name string) *entry {

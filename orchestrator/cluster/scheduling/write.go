@@ -9,9 +9,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
+	"skiff/manifests/podfacts"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/controller"
 )
 
 // maxMessage is how long an event's message may be.
@@ -51,7 +52,7 @@ func (s *Scheduler) finish(d *decision, err error) {
 }
 
 func (s *Scheduler) bind(ctx context.Context, p *corev1.Pod, node string) error {
-	scheduled := s.options.Recorder.Prepare(p, corev1.EventTypeNormal, "Scheduled",
+	scheduled := s.recorder.Prepare(p, corev1.EventTypeNormal, "Scheduled",
 		"Successfully assigned %s/%s to %s", p.Namespace, p.Name, node)
 	err := s.options.Binder.Assign(ctx, p.Namespace, &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID},
@@ -59,7 +60,7 @@ func (s *Scheduler) bind(ctx context.Context, p *corev1.Pod, node string) error 
 	}, registry.CreateOptions{})
 	if err != nil {
 		s.forget(p)
-		if current, gone := s.options.Pods.Get(p.Namespace, p.Name); gone != nil || current.UID != p.UID || !pending(current) {
+		if !s.waits(p) {
 			return nil // it was deleted or bound meanwhile
 		}
 		return fmt.Errorf("binding pod %s/%s to node %s: %w", p.Namespace, p.Name, node, err)
@@ -86,11 +87,11 @@ func (s *Scheduler) reject(ctx context.Context, d *decision) error {
 		if len(short) > maxMessage {
 			short = short[:maxMessage-4] + " ..."
 		}
-		s.options.Recorder.Event(p, corev1.EventTypeWarning, "FailedScheduling", "%s", short)
+		s.recorder.Event(p, corev1.EventTypeWarning, "FailedScheduling", "%s", short)
 	}
 	now := metav1.NewTime(s.options.Clock.Now())
 	return s.updateStatus(ctx, p, "writing why it is not scheduled", func(current *corev1.Pod) {
-		if current.Spec.NodeName != "" {
+		if !pending(current) {
 			return
 		}
 		current.Status.NominatedNodeName = d.nominated
@@ -101,7 +102,7 @@ func (s *Scheduler) reject(ctx context.Context, d *decision) error {
 	})
 }
 
-// saysWhy tells whether a pod's condition has a message already.
+// saysWhy reports whether a pod's condition has a message already.
 func saysWhy(p *corev1.Pod, message string) bool {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled {
@@ -132,28 +133,35 @@ func (s *Scheduler) evict(ctx context.Context, d *decision) error {
 	return group.Wait()
 }
 
-// preempt deletes a pod, gracefully, after noting on it why.
+// preempt deletes a pod, gracefully, after noting on it why. Nothing happens if the pod leaves by
+// itself, or nobody waits for its place any more.
 func (s *Scheduler) preempt(ctx context.Context, v *corev1.Pod, d *decision) error {
 	now := metav1.NewTime(s.options.Clock.Now())
-	err := s.updateStatus(ctx, v, "noting its preemption", func(current *corev1.Pod) {
+	err := controller.Remove(ctx, s.options.Pods, v, nil, func(current *corev1.Pod) error {
+		if !podfacts.Active(current) || !s.waits(d.pod) {
+			return controller.ErrOvertaken
+		}
 		setCondition(current, corev1.PodCondition{
 			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonPreemptionByScheduler,
 			Message:            d.pod.Spec.SchedulerName + ": preempting to accommodate a higher priority pod",
 			ObservedGeneration: current.Generation, LastTransitionTime: now,
 		})
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	o := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: ptr.To(v.UID)}}
-	switch err := s.options.Pods.Delete(ctx, v.Namespace, v.Name, o); {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // it has left by itself
+	switch {
+	case apierrors.IsNotFound(err), errors.Is(err, controller.ErrOvertaken):
+		return nil
 	case err != nil:
 		return fmt.Errorf("preempting pod %s/%s: %w", v.Namespace, v.Name, err)
 	}
-	s.options.Recorder.Event(v, corev1.EventTypeNormal, "Preempted", "Preempted by pod %s on node %s", d.pod.UID, d.nominated)
+	s.recorder.Event(v, corev1.EventTypeNormal, "Preempted", "Preempted by pod %s on node %s", d.pod.UID, d.nominated)
 	return nil
+}
+
+// waits reports whether a pod still waits for a node.
+func (s *Scheduler) waits(p *corev1.Pod) bool {
+	current, err := s.options.Pods.Get(p.Namespace, p.Name)
+	return err == nil && current.UID == p.UID && pending(current)
 }
 
 // updateStatus changes a pod's status. One that is gone needs none.

@@ -3,7 +3,6 @@
 package tainteviction
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -14,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
@@ -29,22 +27,12 @@ const (
 	reason    = "TaintManagerEviction"
 )
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
-// Options are what the controller needs. Registry, Recorder and Feeds are
-// required.
+// Options are what the controller needs.
 type Options struct {
-	Registry *registry.Registry
-	Recorder Recorder
-	Feeds    *controller.Feeds
+	controller.Env
+
 	// Workers is how many pods are looked at a time.
 	Workers int
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
 }
 
 // Controller evicts pods.
@@ -52,7 +40,7 @@ type Controller struct {
 	options  Options
 	clock    clock.Clock
 	log      *slog.Logger
-	recorder Recorder
+	recorder controller.Recorder
 	nodes    registry.Client[*corev1.Node]
 	pods     registry.Client[*corev1.Pod]
 
@@ -69,12 +57,8 @@ type departure struct {
 
 // New returns the controller.
 func New(o Options) *Controller {
-	o.Clock = cmp.Or[clock.WithTicker](o.Clock, clock.RealClock{})
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Controller{
-		options: o, clock: o.Clock, log: o.Logger.With("controller", "tainteviction"), recorder: o.Recorder,
+		options: o, clock: o.Clock, log: o.Logger.With("controller", "tainteviction"), recorder: o.Recorder(Component),
 		nodes: registry.For[*corev1.Node](o.Registry), pods: registry.For[*corev1.Pod](o.Registry),
 		leaving: map[types.NamespacedName]departure{},
 	}
@@ -88,7 +72,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			controller.Follow(c.options.Feeds.Of("nodes"), c.nodeChanged),
 			controller.Follow(c.options.Feeds.Of("pods"), c.podChanged),
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	return loop.Run(ctx)
 }
@@ -155,11 +139,7 @@ func (c *Controller) reconcile(ctx context.Context, name types.NamespacedName) (
 	if err != nil {
 		return 0, fmt.Errorf("reading pod %s: %w", name, err)
 	}
-	s := snapshot{pod: pod, now: c.clock.Now()}
-	if node, err := c.nodes.Get("", pod.Spec.NodeName); err == nil {
-		s.taints = evicting(node)
-	}
-	s.since = c.since(name, pod.UID)
+	s := c.observe(pod)
 	p := makePlan(s)
 	c.note(name, departure{pod.UID, p.since})
 	if !s.since.IsZero() && !p.evict && p.wait == 0 {
@@ -169,12 +149,21 @@ func (c *Controller) reconcile(ctx context.Context, name types.NamespacedName) (
 		return p.wait, nil
 	}
 	c.log.Info("evicting pod", "pod", name.String(), "cause", p.cause)
-	c.recorder.Event(pod, corev1.EventTypeNormal, reason, "Marking for deletion Pod %s", name)
+	marked := c.recorder.Prepare(pod, corev1.EventTypeNormal, reason, "Marking for deletion Pod %s", name)
 	if err := c.evict(ctx, pod); err != nil {
 		return 0, fmt.Errorf("evicting pod %s: %w", name, err)
 	}
+	marked()
 	c.note(name, departure{})
 	return 0, nil
+}
+
+func (c *Controller) observe(pod *corev1.Pod) snapshot {
+	s := snapshot{pod: pod, now: c.clock.Now(), since: c.since(controller.NameOf(pod), pod.UID)}
+	if node, err := c.nodes.Get("", pod.Spec.NodeName); err == nil {
+		s.taints = evicting(node)
+	}
+	return s
 }
 
 // since is when the pod's stay was first seen to be limited.
@@ -199,17 +188,15 @@ func (c *Controller) note(name types.NamespacedName, d departure) {
 
 // evict deletes a pod with its own grace period, after noting on it why.
 func (c *Controller) evict(ctx context.Context, seen *corev1.Pod) error {
-	_, err := c.pods.UpdateStatus(ctx, seen.Namespace, seen.Name, func(p *corev1.Pod) error {
-		if p.UID == seen.UID {
-			setDisrupted(p, metav1.NewTime(c.clock.Now()))
+	err := controller.Remove(ctx, c.pods, seen, nil, func(p *corev1.Pod) error {
+		if p.DeletionTimestamp != nil || !makePlan(c.observe(p)).evict {
+			return controller.ErrOvertaken
 		}
+		setDisrupted(p, metav1.NewTime(c.clock.Now()))
 		return nil
 	})
-	if err == nil {
-		err = c.pods.Delete(ctx, seen.Namespace, seen.Name, *metav1.NewPreconditionDeleteOptions(string(seen.UID)))
-	}
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // it is gone, or another has its name
+	if apierrors.IsNotFound(err) {
+		return nil
 	}
 	return err
 }

@@ -72,7 +72,7 @@ func makePlan(s snapshot) plan {
 	return plan{evict: true, since: since, cause: why}
 }
 
-// tolerated tells whether a taint is tolerated, and for how long. The first
+// tolerated reports whether a taint is tolerated, and for how long. The first
 // toleration that matches counts, as upstream's GetMatchingTolerations has it.
 func tolerated(tolerations []corev1.Toleration, taint *corev1.Taint) (stay time.Duration, forever, ok bool) {
 	for i := range tolerations {

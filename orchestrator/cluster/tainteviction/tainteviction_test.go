@@ -76,8 +76,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestMoreTaintsNeverHelp holds for all pods: another taint never lets a pod stay longer, and as time passes its end
-// does not move.
+// TestMoreTaintsNeverHelp holds for all pods: another taint never lets a pod stay longer, and as
+// time passes its end does not move.
 func TestMoreTaintsNeverHelp(t *testing.T) {
 	keys := rapid.SampledFrom([]string{"a", "b", "c"})
 	stays := rapid.SampledFrom([]string{"a", "b", "c", "*", "a:5", "b:5", "a:20", "c:0", "*:7"})
@@ -104,7 +104,7 @@ type bed struct{ *testbed.Bed }
 func newBed(t *testing.T) bed {
 	b := bed{testbed.New(t)}
 	testbed.Create(b.Bed, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}})
-	b.Run(New(Options{Registry: b.Registry, Recorder: b.Recorder, Feeds: b.Feeds, Workers: 4}).Run)
+	b.Run(New(Options{Env: b.Env(), Workers: 4}).Run)
 	synctest.Wait()
 	return b
 }

@@ -4,11 +4,14 @@ package testbed
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -22,6 +25,9 @@ import (
 	"skiff/orchestrator/controller"
 	"skiff/store"
 )
+
+// Services is the range of the beds' services.
+var Services = netip.MustParsePrefix("10.244.48.0/20")
 
 // Bed is a store with the objects every cluster has from the start, and its
 // registry. It lasts until the test ends.
@@ -37,6 +43,12 @@ type Bed struct {
 // New opens a store. The feeds run already.
 func New(t testing.TB) *Bed {
 	t.Helper()
+	return newBed(t, nil)
+}
+
+// newBed opens a store whose writes wait for their turn, if steps is not nil.
+func newBed(t testing.TB, steps *Steps) *Bed {
+	t.Helper()
 	s, err := store.Open(store.Options{
 		Path: filepath.Join(t.TempDir(), "skiff.db"), Codec: manifests.StoreCodec(), Indexes: registry.Indexes(),
 	})
@@ -50,12 +62,28 @@ func New(t testing.TB) *Bed {
 	})
 	b := &Bed{Store: s, t: t, Feeds: controller.NewFeeds(s), Recorder: &Recorder{}}
 	b.Run(s.Run)
-	b.Registry = registry.New(registry.Options{Store: s, Admission: admission.Chain(s, admission.Options{})})
-	if err := cluster.Bootstrap(t.Context(), b.Registry); err != nil {
+	chain := admission.Chain(s, admission.Options{})
+	if steps != nil {
+		chain = append(chain, steps)
+	}
+	b.Registry = registry.New(registry.Options{Store: s, Admission: chain})
+	if err := cluster.Bootstrap(t.Context(), b.Registry, b.Recorder, Services); err != nil {
 		t.Fatal(err)
 	}
 	b.Run(b.Feeds.Run)
 	return b
+}
+
+// Env is what a controller works with here. Its events go to the bed's Recorder.
+func (b *Bed) Env() controller.Env {
+	return controller.Env{
+		Registry: b.Registry, Feeds: b.Feeds, Recorder: func(string) controller.Recorder { return b.Recorder },
+	}.WithDefaults()
+}
+
+// Silent is Env for a controller whose events are of no interest.
+func (b *Bed) Silent() controller.Env {
+	return controller.Env{Registry: b.Registry, Feeds: b.Feeds}.WithDefaults()
 }
 
 // Run runs f until the test ends, before what was run earlier, or until stop.
@@ -74,6 +102,23 @@ func (b *Bed) Run(f func(context.Context) error) (stop func()) {
 	}
 	b.t.Cleanup(stop)
 	return stop
+}
+
+// Settled returns, in the bubble of a synctest, when nobody has anything more to do. A look that was
+// overtaken comes again after a backoff, which is virtual time: synctest.Wait alone takes a
+// controller that waits for it to be at its end.
+func Settled() {
+	time.Sleep(time.Minute) //nolint:forbidigo // the clock of a synctest bubble
+	synctest.Wait()
+}
+
+// Bind assigns a pod to a node, as the scheduler does.
+func (b *Bed) Bind(ctx context.Context, namespace, name, node string) error {
+	binding := &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
+	}
+	return b.Registry.Pods().Assign(ctx, namespace, binding, registry.CreateOptions{})
 }
 
 // Create creates an object.

@@ -9,11 +9,12 @@ import (
 	"skiff/docker"
 )
 
-// Behaviour is what a container does once it is started. Its zero value runs until it is stopped and heeds SIGTERM.
+// Behaviour is what a container does once it is started. Its zero value runs until it is stopped
+// and ends on SIGTERM.
 //
-// Without a test's help a container behaves as its command says where that is one of true, false, exit N and sleep N
-// (also behind sh -c), and as its environment says: SKIFF_SIMULATE_EXIT_AFTER is a duration, SKIFF_SIMULATE_EXIT_CODE
-// a number.
+// Unless a test sets it, it follows from the container's command, if that is true, false, exit N or
+// sleep N (also after sh -c), and from its environment: SKIFF_SIMULATE_EXIT_AFTER is a duration,
+// SKIFF_SIMULATE_EXIT_CODE a number.
 type Behaviour struct {
 	// Ends says that it ends by itself, After a time with ExitCode.
 	Ends     bool
@@ -22,7 +23,7 @@ type Behaviour struct {
 	// IgnoresTerm says that only SIGKILL ends it; TermCode is its exit code when it heeds SIGTERM.
 	IgnoresTerm bool
 	TermCode    int
-	// StartError has the start fail.
+	// StartError makes the start fail.
 	StartError string
 }
 

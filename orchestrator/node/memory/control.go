@@ -7,9 +7,9 @@ import (
 	"skiff/docker"
 )
 
-// What follows is what no real engine has: means by which a test decides what happens.
+// The methods below are what no real engine has: with them a test decides what happens.
 
-// Behave sets how containers of an image behave that are created from now on.
+// Behave sets the behaviour of containers that are created from an image from now on.
 func (r *Runtime) Behave(image string, b Behaviour) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -19,7 +19,7 @@ func (r *Runtime) Behave(image string, b Behaviour) {
 // Exit ends a container by its ID or name, as if its process had done so.
 func (r *Runtime) Exit(id string, code int) error { return r.exit(id, code, false) }
 
-// OOM ends a container as the kernel does that has run out of memory.
+// OOM ends a container as the kernel does when memory runs out.
 func (r *Runtime) OOM(id string) error { return r.exit(id, exitKill, true) }
 
 func (r *Runtime) exit(id string, code int, oom bool) error {
@@ -41,7 +41,7 @@ func (r *Runtime) exit(id string, code int, oom bool) error {
 	return nil
 }
 
-// Lose has a container vanish without anybody being told.
+// Lose removes a container without an event.
 func (r *Runtime) Lose(id string) error {
 	now := r.clock.Now()
 	r.mu.Lock()
@@ -59,7 +59,7 @@ func (r *Runtime) Lose(id string) error {
 	return nil
 }
 
-// Outage makes every call fail with err, and no event be told, until Recover.
+// Outage makes every call fail with err and suppresses events until Recover.
 func (r *Runtime) Outage(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,7 +74,8 @@ func (r *Runtime) Recover() {
 	r.emit(docker.Event{Action: docker.ActionResync})
 }
 
-// Fail makes one kind of call fail (create, start, stop, remove, inspect, list, image, pull), or no more if err is nil.
+// Fail makes one kind of call fail with err (create, start, stop, remove, inspect, list, image,
+// pull). If err is nil, the call succeeds again.
 func (r *Runtime) Fail(call string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,7 +93,8 @@ func (r *Runtime) Calls() map[string]int {
 	return maps.Clone(r.calls)
 }
 
-// Answer sets what commands run with Exec say; without it they all succeed silently.
+// Answer sets the results of commands that are run with Exec. Without it all succeed without
+// output.
 func (r *Runtime) Answer(exec func(c docker.Container, command []string) (exitCode int, output string)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,4 +126,15 @@ func (r *Runtime) Spec(id string) (docker.ContainerSpec, error) {
 		return docker.ContainerSpec{}, errors.New("this engine does not keep what containers are made from")
 	}
 	return *c.spec, nil
+}
+
+// Use sets how much memory a container uses, in bytes.
+func (r *Runtime) Use(id string, bytes int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, err := r.find(id)
+	if err == nil {
+		c.used = bytes
+	}
+	return err
 }

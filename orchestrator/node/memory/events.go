@@ -7,7 +7,7 @@ import (
 	"skiff/docker"
 )
 
-// stream is one reader of events, which may be as slow as it likes.
+// stream is one reader of events. A slow reader delays nobody.
 type stream struct {
 	mu      sync.Mutex
 	pending []docker.Event
@@ -32,7 +32,7 @@ func (s *stream) take() []docker.Event {
 	return events
 }
 
-// emit tells all readers. r.mu is held. Nobody hears of anything during an outage.
+// emit sends an event to all readers, except during an outage. r.mu is held.
 func (r *Runtime) emit(e docker.Event) {
 	if r.outage != nil {
 		return
@@ -42,7 +42,7 @@ func (r *Runtime) emit(e docker.Event) {
 	}
 }
 
-// Events begins with a resync, and so does the time after each outage.
+// Events begins with a resync. Another follows each outage.
 func (r *Runtime) Events(ctx context.Context) <-chan docker.Event {
 	s := &stream{more: make(chan struct{}, 1)}
 	r.mu.Lock()
@@ -52,7 +52,7 @@ func (r *Runtime) Events(ctx context.Context) <-chan docker.Event {
 	}
 	r.mu.Unlock()
 	out := make(chan docker.Event)
-	go func() {
+	r.goroutines.Go(func() {
 		defer close(out)
 		defer r.drop(s)
 		for {
@@ -69,7 +69,7 @@ func (r *Runtime) Events(ctx context.Context) <-chan docker.Event {
 				return
 			}
 		}
-	}()
+	})
 	return out
 }
 

@@ -34,7 +34,7 @@ func (r *Runtime) Image(ctx context.Context, ref string) (docker.Image, error) {
 	return i, nil
 }
 
-// Images returns the images that tests have put there or that were pulled.
+// Images returns the images that tests have put on the engine or that were pulled.
 func (r *Runtime) Images(ctx context.Context) ([]docker.Image, error) {
 	if err := r.enter(ctx, "images"); err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (r *Runtime) Images(ctx context.Context) ([]docker.Image, error) {
 	return out, nil
 }
 
-// Pull takes an image from the registry that tests fill.
+// Pull gets an image from the registry that tests fill.
 func (r *Runtime) Pull(ctx context.Context, ref string, _ docker.PullOptions) error {
 	if err := r.enter(ctx, "pull"); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (r *Runtime) Pull(ctx context.Context, ref string, _ docker.PullOptions) er
 	return nil
 }
 
-// PauseImage is always there.
+// PauseImage always exists.
 func (r *Runtime) PauseImage(ctx context.Context) (string, error) {
 	if err := r.enter(ctx, "pause image"); err != nil {
 		return "", err
@@ -70,19 +70,19 @@ func (r *Runtime) PauseImage(ctx context.Context) (string, error) {
 	return PauseRef, nil
 }
 
-// Build has an image present that was never in a registry.
+// Build puts an image on the engine that was never in a registry.
 func (r *Runtime) Build(ref string) {
 	r.Load(ref, docker.Image{ID: "sha256:" + newID(0, ref), RepoTags: []string{ref}})
 }
 
-// Load has an image present.
+// Load puts an image on the engine.
 func (r *Runtime) Load(ref string, i docker.Image) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.images[ref] = i
 }
 
-// Unload takes an image away.
+// Unload removes an image.
 func (r *Runtime) Unload(ref string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

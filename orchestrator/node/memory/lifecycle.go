@@ -9,13 +9,13 @@ import (
 	"skiff/docker"
 )
 
-// Exit codes of processes that end by a signal.
+// Exit codes of processes that are ended by a signal.
 const (
 	exitTerm = 143
 	exitKill = 137
 )
 
-// Start runs a container, until its behaviour or somebody ends it.
+// Start runs a container until its behaviour or somebody ends it.
 func (r *Runtime) Start(ctx context.Context, id string) error {
 	now := r.clock.Now()
 	if err := r.enter(ctx, "start"); err != nil {
@@ -45,13 +45,46 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	return nil
 }
 
-// after runs f in a while, in a goroutine of its own that lasts only for f: a fake clock calls from within its lock.
+// Update records what a running container may use.
+func (r *Runtime) Update(ctx context.Context, id string, resources docker.Resources) error {
+	if err := r.enter(ctx, "update"); err != nil {
+		return err
+	}
+	defer r.mu.Unlock()
+	c, err := r.find(id)
+	if err != nil {
+		return err
+	}
+	if c.State != docker.Running {
+		return fmt.Errorf("container %s: %w", c.Name, docker.ErrNotRunning)
+	}
+	if c.spec != nil {
+		c.spec.Resources = resources
+	}
+	return nil
+}
+
+// MemoryUsage is what Use has said.
+func (r *Runtime) MemoryUsage(ctx context.Context, id string) (int64, error) {
+	if err := r.enter(ctx, "usage"); err != nil {
+		return 0, err
+	}
+	defer r.mu.Unlock()
+	c, err := r.find(id)
+	if err != nil {
+		return 0, err
+	}
+	return c.used, nil
+}
+
+// after calls f after d, in a goroutine: a fake clock calls what waits for it while it holds its
+// own lock.
 func (r *Runtime) after(d time.Duration, f func()) {
 	if d <= 0 {
-		go f()
+		r.goroutines.Go(f)
 		return
 	}
-	r.clock.AfterFunc(d, func() { go f() })
+	r.clock.AfterFunc(d, func() { r.goroutines.Go(f) })
 }
 
 func (r *Runtime) takeAddress(c *container) error {
@@ -67,7 +100,7 @@ func (r *Runtime) takeAddress(c *container) error {
 	return nil
 }
 
-// exitLife ends a container unless it has ended, or has been started anew, since.
+// exitLife ends a container unless it has ended or been started again since.
 func (r *Runtime) exitLife(c *container, life, code int, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,7 +109,7 @@ func (r *Runtime) exitLife(c *container, life, code int, at time.Time) {
 	}
 }
 
-// end is what happens when a process ends. r.mu is held.
+// end records that a container's process has ended. r.mu is held.
 func (r *Runtime) end(c *container, code int, at time.Time) {
 	if c.State != docker.Running {
 		return
@@ -90,7 +123,8 @@ func (r *Runtime) end(c *container, code int, at time.Time) {
 	r.emit(docker.Event{Action: docker.ActionDie, ID: c.ID, Labels: c.Labels, ExitCode: code, At: at})
 }
 
-// Stop ends a container as a real engine would: at once if it heeds the signal, else after the grace period.
+// Stop ends a container as a real engine would: at once if it reacts to the signal, otherwise after
+// the grace period.
 func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration, _ string) error {
 	now := r.clock.Now()
 	if err := r.enter(ctx, "stop"); err != nil {
@@ -110,6 +144,27 @@ func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration, _ st
 	dead := c.dead
 	r.mu.Unlock()
 	return r.awaitOrKill(ctx, c, dead, grace)
+}
+
+// Kill ends a container that does not ignore the signal; SIGKILL always does.
+func (r *Runtime) Kill(ctx context.Context, id, signal string) error {
+	now := r.clock.Now()
+	if err := r.enter(ctx, "kill"); err != nil {
+		return err
+	}
+	defer r.mu.Unlock()
+	c, err := r.find(id)
+	switch {
+	case err != nil:
+		return err
+	case c.State != docker.Running:
+		return fmt.Errorf("container %s: %w", id, docker.ErrNotRunning)
+	case signal == "SIGKILL" || signal == "KILL" || signal == "9":
+		r.end(c, exitKill, now)
+	case !c.behaviour.IgnoresTerm:
+		r.end(c, c.behaviour.TermCode, now)
+	}
+	return nil
 }
 
 func (r *Runtime) awaitOrKill(ctx context.Context, c *container, dead <-chan struct{}, grace time.Duration) error {
@@ -137,7 +192,7 @@ func (r *Runtime) awaitOrKill(ctx context.Context, c *container, dead <-chan str
 	return nil
 }
 
-// Remove takes a container away, killing it if it runs.
+// Remove removes a container and kills it if it runs.
 func (r *Runtime) Remove(ctx context.Context, id string) error {
 	now := r.clock.Now()
 	if err := r.enter(ctx, "remove"); err != nil {
@@ -146,7 +201,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	defer r.mu.Unlock()
 	c, err := r.find(id)
 	if err != nil {
-		return nil //nolint:nilerr // gone is gone
+		return nil //nolint:nilerr // it is gone already
 	}
 	r.end(c, exitKill, now)
 	delete(r.containers, c.ID)

@@ -1,8 +1,9 @@
-// Package memory is a container engine that runs nothing: its containers live in memory. The node agent's tests use it,
-// and simulated nodes, which try out thousands of pods on one machine. A container costs no goroutine.
+// Package memory is a container engine that runs nothing: its containers exist in memory only. It
+// is for the node agent's tests, and for simulated nodes with thousands of pods on one machine. A
+// container costs no goroutine.
 //
-// A container lives until it is stopped, unless its command or its environment says otherwise: see Behaviour. Tests
-// decide about its end with Exit, and about everything else with the other methods that no real engine has.
+// A container runs until it is stopped, unless its command or its environment says otherwise: see
+// Behaviour. Tests end it with Exit, and have further methods that no real engine has.
 package memory
 
 import (
@@ -26,11 +27,11 @@ type Options struct {
 	Clock clock.WithTickerAndDelayedExecution
 	// Instance becomes the label skiff/instance of each container.
 	Instance string
-	// Info is what Info returns. Without it the machine is huge.
+	// Info is what Runtime.Info returns, a very large machine unless set.
 	Info docker.Info
-	// AnyImage has every image present, as simulated nodes want it.
+	// AnyImage says that the engine has every image, for simulated nodes.
 	AnyImage bool
-	// Lean has containers forget what they were made from, as simulated nodes want it: Spec does not know then.
+	// Lean says that containers do not keep their specs, for simulated nodes: Spec fails then.
 	Lean bool
 	// Prefix is the network's, 10.0.0.0/8 unless set.
 	Prefix netip.Prefix
@@ -41,12 +42,16 @@ type Runtime struct {
 	clock clock.WithTickerAndDelayedExecution
 	o     Options
 
+	// goroutines pass on events and end containers.
+	goroutines sync.WaitGroup
+
 	mu         sync.Mutex
 	outage     error
 	created    int
 	containers map[string]*container
 	names      map[string]*container
 	addresses  map[netip.Addr]*container
+	volumes    map[string]map[string]string // the labels of each
 	images     map[string]docker.Image
 	registry   map[string]docker.Image
 	behaviours map[string]Behaviour
@@ -65,6 +70,7 @@ type container struct {
 	life      int // counts starts: the end of one life must not end the next
 	dead      chan struct{}
 	log       []line
+	used      int64 // memory in bytes
 }
 
 type line struct {
@@ -91,6 +97,7 @@ func New(o Options) *Runtime {
 		containers: map[string]*container{},
 		names:      map[string]*container{},
 		addresses:  map[netip.Addr]*container{},
+		volumes:    map[string]map[string]string{},
 		images:     map[string]docker.Image{},
 		registry:   map[string]docker.Image{},
 		behaviours: map[string]Behaviour{},
@@ -99,8 +106,12 @@ func New(o Options) *Runtime {
 	}
 }
 
-// enter counts a call and fails it during an outage, or if the test wants it to fail. r.mu is held on return if it does
-// not.
+// Wait returns when the runtime's goroutines have ended: those of event streams end with their
+// contexts.
+func (r *Runtime) Wait() { r.goroutines.Wait() }
+
+// enter counts a call and fails it during an outage, or if the test wants it to fail. r.mu is held
+// on return if it does not.
 func (r *Runtime) enter(ctx context.Context, call string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -137,24 +148,15 @@ func (r *Runtime) Info(ctx context.Context) (docker.Info, error) {
 }
 
 // EnsureNetwork returns the network of Options.
-func (r *Runtime) EnsureNetwork(ctx context.Context) (netip.Prefix, netip.Addr, error) {
+func (r *Runtime) EnsureNetwork(ctx context.Context) (docker.Layout, error) {
 	if err := r.enter(ctx, "network"); err != nil {
-		return netip.Prefix{}, netip.Addr{}, err
+		return docker.Layout{}, err
 	}
 	defer r.mu.Unlock()
-	return r.o.Prefix, r.o.Prefix.Addr().Next(), nil
+	return docker.Divide(r.o.Prefix)
 }
 
-// EnsureVolume makes a volume that holds nothing.
-func (r *Runtime) EnsureVolume(ctx context.Context, name string, _ map[string]string) (string, error) {
-	if err := r.enter(ctx, "volume"); err != nil {
-		return "", err
-	}
-	defer r.mu.Unlock()
-	return "/volumes/" + name, nil
-}
-
-// List returns all containers, without what a real engine leaves out too.
+// List returns all containers, without the details that a real engine leaves out.
 func (r *Runtime) List(ctx context.Context) ([]docker.Container, error) {
 	if err := r.enter(ctx, "list"); err != nil {
 		return nil, err
@@ -194,7 +196,7 @@ func (r *Runtime) find(id string) (*container, error) {
 	return nil, fmt.Errorf("no such container %q: %w", id, docker.ErrNotFound)
 }
 
-// Create makes a container; one that is there already under the name, with the same labels, is found.
+// Create creates a container. If one with the name and the same labels exists, it returns that one.
 func (r *Runtime) Create(ctx context.Context, spec docker.ContainerSpec) (string, error) {
 	now := r.clock.Now()
 	if err := r.enter(ctx, "create"); err != nil {
@@ -230,7 +232,7 @@ func (r *Runtime) Create(ctx context.Context, spec docker.ContainerSpec) (string
 	return c.ID, nil
 }
 
-// labels adds the instance's to a container's.
+// labels are a container's labels and that of the instance.
 func (r *Runtime) labels(own map[string]string) map[string]string {
 	if r.o.Lean {
 		return own

@@ -2,8 +2,9 @@ package memory
 
 import "skiff/docker"
 
-// Restore puts a container back as it was before the daemon, and this engine with it, ended. One that ran goes on
-// running, and ends when it would have. A container of that name that is there already stays.
+// Restore restores a container as it was before the daemon, and this engine with it, ended. If it
+// ran then, it runs now and ends when it would have. If a container of its name exists, that one
+// stays.
 func (r *Runtime) Restore(before docker.Container, spec docker.ContainerSpec) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

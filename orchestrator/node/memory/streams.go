@@ -54,7 +54,7 @@ func chosen(log []line, o docker.LogOptions) []line {
 	return out
 }
 
-// Exec asks the test.
+// Exec returns what the test has set with Answer.
 func (r *Runtime) Exec(ctx context.Context, id string, x docker.ExecSpec) (int, error) {
 	if err := r.enter(ctx, "exec"); err != nil {
 		return 0, err
@@ -81,7 +81,7 @@ func (r *Runtime) Exec(ctx context.Context, id string, x docker.ExecSpec) (int, 
 	return code, nil
 }
 
-// Attach returns when the container ends: it reads and says nothing.
+// Attach returns when the container ends. It neither reads nor writes anything.
 func (r *Runtime) Attach(ctx context.Context, id string, _ docker.Streams) error {
 	if err := r.enter(ctx, "attach"); err != nil {
 		return err

@@ -3,6 +3,7 @@
 package cronjob
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	"skiff/manifests/registry"
@@ -43,45 +42,29 @@ type Jobs interface {
 	Delete(ctx context.Context, namespace, name string, o metav1.DeleteOptions) error
 }
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
 // Options are what the controller needs.
 type Options struct {
+	controller.Env
+
 	CronJobs CronJobs
 	Jobs     Jobs
-	Recorder Recorder
-	Feeds    *controller.Feeds
 	// Workers is how many CronJobs are looked at a time.
 	Workers int
 	// Zone is that of schedules that name none, the host's unless set.
-	Zone    *time.Location
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
+	Zone *time.Location
 }
 
 // Controller reconciles CronJobs.
 type Controller struct {
 	options  Options
-	recorder Recorder
+	recorder controller.Recorder
 	logger   *slog.Logger
 }
 
 // New returns the controller.
 func New(o Options) *Controller {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Zone == nil {
-		o.Zone = time.Local
-	}
-	return &Controller{options: o, recorder: o.Recorder, logger: o.Logger.With("controller", "cronjob")}
+	o.Zone = cmp.Or(o.Zone, time.Local)
+	return &Controller{options: o, recorder: o.Recorder(Component), logger: o.Logger.With("controller", "cronjob")}
 }
 
 // Run reconciles until ctx ends.
@@ -93,7 +76,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			controller.Follow(c.options.Feeds.Of("jobs.batch"), concerns),
 			c.clockJumps,
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	return loop.Run(ctx)
 }

@@ -49,7 +49,7 @@ func newBed(t *testing.T) *bed {
 func (b *bed) options() Options {
 	return Options{
 		CronJobs: registry.For[*batchv1.CronJob](b.Registry), Jobs: registry.For[*batchv1.Job](b.Registry),
-		Recorder: b.Recorder, Feeds: b.Feeds, Workers: 4, Zone: time.UTC,
+		Env: b.Env(), Workers: 4, Zone: time.UTC,
 	}
 }
 
@@ -228,7 +228,7 @@ func TestThousandCronJobsOfOneMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		jobs := job.Options{
-			Pods: registry.For[*corev1.Pod](b.Registry), Jobs: registry.For[*batchv1.Job](b.Registry), Recorder: b.Recorder, Feeds: b.Feeds, Workers: 16,
+			Pods: registry.For[*corev1.Pod](b.Registry), Jobs: registry.For[*batchv1.Job](b.Registry), Env: b.Env(), Workers: 16,
 		}
 		b.Run(job.New(jobs).Run)
 		for i := range n {
@@ -272,10 +272,10 @@ func BenchmarkThousandDueAtOnce(b *testing.B) {
 			}
 		}
 		b.StartTimer() // a time has come for all of them
-		o := Options{CronJobs: crons, Jobs: registry.For[*batchv1.Job](bed.Registry), Recorder: bed.Recorder, Feeds: bed.Feeds, Workers: 32}
+		o := Options{CronJobs: crons, Jobs: registry.For[*batchv1.Job](bed.Registry), Env: bed.Env(), Workers: 32}
 		stopCrons := bed.Run(New(o).Run)
 		stopJobs := bed.Run(job.New(job.Options{
-			Pods: registry.For[*corev1.Pod](bed.Registry), Jobs: registry.For[*batchv1.Job](bed.Registry), Recorder: bed.Recorder, Feeds: bed.Feeds, Workers: 32,
+			Pods: registry.For[*corev1.Pod](bed.Registry), Jobs: registry.For[*batchv1.Job](bed.Registry), Env: bed.Env(), Workers: 32,
 		}).Run)
 		for len(testbed.List[*corev1.Pod](bed, "default")) < n {
 			time.Sleep(5 * time.Millisecond)

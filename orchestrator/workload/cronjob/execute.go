@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"skiff/orchestrator/controller"
 )
 
 var (
@@ -27,7 +29,7 @@ func (c *Controller) carryOut(ctx context.Context, cron *batchv1.CronJob, p *pla
 	}
 	for _, r := range p.remove {
 		// What could not be removed is too many at the next look as well.
-		if err := c.remove(ctx, cron, r); err != nil && ctx.Err() == nil {
+		if err := c.remove(ctx, cron, r); err != nil && ctx.Err() == nil && !errors.Is(err, controller.ErrOvertaken) {
 			c.logger.Warn("removing a job beyond the history limit failed", "job", r.name, "error", err)
 		}
 	}
@@ -45,7 +47,8 @@ func (c *Controller) carryOut(ctx context.Context, cron *batchv1.CronJob, p *pla
 
 func (c *Controller) remove(ctx context.Context, cron *batchv1.CronJob, r removal) error {
 	err := c.options.Jobs.Delete(ctx, cron.Namespace, r.name, metav1.DeleteOptions{
-		PropagationPolicy: ptr.To(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: &r.uid},
+		PropagationPolicy: ptr.To(metav1.DeletePropagationBackground),
+		Preconditions:     &metav1.Preconditions{UID: &r.uid, ResourceVersion: &r.version},
 	})
 	switch {
 	case err == nil:
@@ -53,6 +56,8 @@ func (c *Controller) remove(ctx context.Context, cron *batchv1.CronJob, r remova
 		return nil
 	case apierrors.IsNotFound(err):
 		return nil
+	case apierrors.IsConflict(err):
+		return controller.ErrOvertaken
 	case ctx.Err() == nil:
 		c.recorder.Event(cron, corev1.EventTypeWarning, "FailedDelete", "Deleted job: %v", err)
 	}
@@ -120,8 +125,6 @@ func jobOf(cron *batchv1.CronJob, due time.Time) (*batchv1.Job, error) {
 	}, nil
 }
 
-var errOvertaken = errors.New("its status has been changed by another")
-
 // write writes the status, if it is another now.
 func (c *Controller) write(ctx context.Context, cron *batchv1.CronJob, s *batchv1.CronJobStatus) error {
 	if apiequality.Semantic.DeepEqual(&cron.Status, s) {
@@ -129,7 +132,7 @@ func (c *Controller) write(ctx context.Context, cron *batchv1.CronJob, s *batchv
 	}
 	_, err := c.options.CronJobs.UpdateStatus(ctx, cron.Namespace, cron.Name, func(current *batchv1.CronJob) error {
 		if current.UID != cron.UID || !apiequality.Semantic.DeepEqual(&current.Status, &cron.Status) {
-			return errOvertaken
+			return controller.ErrOvertaken
 		}
 		s.DeepCopyInto(&current.Status)
 		return nil

@@ -2,6 +2,7 @@ package cronjob
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -9,8 +10,8 @@ import (
 	"skiff/orchestrator/controller"
 )
 
-// The queue's timers measure time that passes, and schedules speak of the time of
-// day. When that is set, or the machine has slept, the two part.
+// The queue's timers measure elapsed time, schedules speak of the time of day. The two differ after
+// the clock was set or the machine has slept.
 const (
 	// lookout is the time between two looks at the time of day.
 	lookout = 10 * time.Second
@@ -18,16 +19,13 @@ const (
 	tolerance = 2 * time.Second
 )
 
-// clockJumps puts in all CronJobs when the time of day has gone another way than
-// time has.
+// clockJumps queues all CronJobs when the time of day has moved by another amount than time has
+// passed.
 func (c *Controller) clockJumps(ctx context.Context, queue controller.Queue[types.NamespacedName]) (func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		c.watchClock(ctx, queue)
-	}()
-	return func() { cancel(); <-ended }, nil
+	var watch sync.WaitGroup
+	watch.Go(func() { c.watchClock(ctx, queue) })
+	return func() { cancel(); watch.Wait() }, nil
 }
 
 func (c *Controller) watchClock(ctx context.Context, queue controller.Queue[types.NamespacedName]) {

@@ -30,9 +30,10 @@ type notice struct{ eventType, reason, message string }
 
 // removal is a job that is to be deleted, and why.
 type removal struct {
-	name  string
-	uid   types.UID
-	cause string
+	name    string
+	uid     types.UID
+	version string
+	cause   string
 }
 
 // plan is what is to be done about a CronJob.
@@ -119,7 +120,7 @@ func (p *plan) trim(s snapshot) {
 		}
 		slices.SortFunc(ended, byStart)
 		for _, j := range ended[:max(0, len(ended)-int(*h.limit))] {
-			p.remove = append(p.remove, removal{j.Name, j.UID, fmt.Sprintf("%d %s jobs, %d are kept", len(ended), h.what, *h.limit)})
+			p.remove = append(p.remove, removal{j.Name, j.UID, j.ResourceVersion, fmt.Sprintf("%d %s jobs, %d are kept", len(ended), h.what, *h.limit)})
 			p.drop(j.UID)
 		}
 	}
@@ -200,8 +201,10 @@ func (p *plan) run(s snapshot, times *schedule.Schedule) {
 		p.tell(corev1.EventTypeNormal, "JobAlreadyActive", "Not starting job because prior execution is running and concurrency policy is Forbid")
 		return
 	case s.cron.Spec.ConcurrencyPolicy == batchv1.ReplaceConcurrent:
-		for _, r := range p.status.Active {
-			p.replace = append(p.replace, removal{r.Name, r.UID, "the next is due, and concurrencyPolicy is Replace"})
+		for _, j := range s.jobs {
+			if p.active(j.UID) {
+				p.replace = append(p.replace, removal{j.Name, j.UID, j.ResourceVersion, "the next is due, and concurrencyPolicy is Replace"})
+			}
 		}
 	}
 	p.start, p.cause = due, "due"
@@ -210,7 +213,7 @@ func (p *plan) run(s snapshot, times *schedule.Schedule) {
 	}
 }
 
-// started tells whether the job of a time has been made already.
+// started reports whether the job of a time has been made already.
 func (p *plan) started(s snapshot, due time.Time) bool {
 	name := jobName(s.cron, due)
 	return s.cron.Status.LastScheduleTime != nil && s.cron.Status.LastScheduleTime.Time.Equal(due) ||

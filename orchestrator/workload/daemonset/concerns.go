@@ -14,8 +14,7 @@ import (
 
 func (c *Controller) setConcerns(now, before *appsv1.DaemonSet, add func(types.NamespacedName)) {
 	if now == nil {
-		c.backoffs.forget(before.UID)
-		return
+		now = before // what is remembered of it is forgotten
 	}
 	add(controller.NameOf(now))
 }

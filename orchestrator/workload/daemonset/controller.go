@@ -20,9 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	"skiff/manifests/registry"
@@ -56,24 +54,16 @@ type Sets interface {
 	UpdateStatus(ctx context.Context, namespace, name string, change func(*appsv1.DaemonSet) error) (*appsv1.DaemonSet, error)
 }
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
 // Options are what the controller needs.
 type Options struct {
+	controller.Env
+
 	Sets      Sets
 	Pods      Pods
 	Nodes     Nodes
 	Revisions revision.Revisions
-	Recorder  Recorder
-	Feeds     *controller.Feeds
 	// Workers is how many sets are looked at a time.
 	Workers int
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
 }
 
 // Controller reconciles DaemonSets.
@@ -82,7 +72,7 @@ type Controller struct {
 	pods      Pods
 	nodes     Nodes
 	revisions revision.Revisions
-	recorder  Recorder
+	recorder  controller.Recorder
 	options   Options
 	logger    *slog.Logger
 	backoffs  backoffs
@@ -90,14 +80,8 @@ type Controller struct {
 
 // New returns the controller of DaemonSets.
 func New(o Options) *Controller {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Controller{
-		sets: o.Sets, pods: o.Pods, nodes: o.Nodes, revisions: o.Revisions, recorder: o.Recorder, options: o,
+		sets: o.Sets, pods: o.Pods, nodes: o.Nodes, revisions: o.Revisions, recorder: o.Recorder(Component), options: o,
 		logger: o.Logger.With("controller", "daemonset"),
 	}
 }
@@ -112,7 +96,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			controller.Follow(c.options.Feeds.Of("nodes"), c.nodeConcerns),
 			controller.Follow(c.options.Feeds.Of("controllerrevisions.apps"), c.revisionConcerns),
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	return loop.Run(ctx)
 }
@@ -121,6 +105,7 @@ func (c *Controller) Run(ctx context.Context) error {
 func (c *Controller) reconcile(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
 	set, err := c.sets.Get(key.Namespace, key.Name)
 	if apierrors.IsNotFound(err) || err == nil && set.DeletionTimestamp != nil {
+		c.backoffs.forget(key)
 		return 0, nil // what is left of it is the garbage collector's
 	}
 	if err != nil {
@@ -147,8 +132,8 @@ func (c *Controller) reconcile(ctx context.Context, key types.NamespacedName) (t
 
 func (c *Controller) record(ctx context.Context, set *appsv1.DaemonSet, selector labels.Selector) (revision.History, error) {
 	h, err := revision.Record(ctx, c.revisions, revision.Owner{
-		Object: set, Kind: gvk, Selector: selector, Template: &set.Spec.Template, HashLabel: appsv1.ControllerRevisionHashLabelKey,
-		Collisions: ptr.Deref(set.Status.CollisionCount, 0), Alive: func() error { return c.alive(set) },
+		Owner: workload.OwnerIn(c.sets, set, gvk), Selector: selector, Template: &set.Spec.Template, HashLabel: appsv1.ControllerRevisionHashLabelKey,
+		Collisions: ptr.Deref(set.Status.CollisionCount, 0),
 	})
 	if err != nil || len(h.Equals) == 0 {
 		return h, err
@@ -172,18 +157,6 @@ func hashOf(r *appsv1.ControllerRevision) string {
 	return r.Name
 }
 
-// alive fails when a set is being deleted: then it must not take over anything.
-func (c *Controller) alive(set *appsv1.DaemonSet) error {
-	current, err := c.sets.Get(set.Namespace, set.Name)
-	if err != nil {
-		return err
-	}
-	if current.UID != set.UID || current.DeletionTimestamp != nil {
-		return fmt.Errorf("DaemonSet %s is being deleted", set.Name)
-	}
-	return nil
-}
-
 // work makes a plan and carries it out. It returns the time until a failed pod may
 // be replaced, 0 if none has to wait.
 func (c *Controller) work(ctx context.Context, set *appsv1.DaemonSet, selector labels.Selector, h revision.History) (time.Duration, error) {
@@ -199,7 +172,7 @@ func (c *Controller) work(ctx context.Context, set *appsv1.DaemonSet, selector l
 		if !p.claims() {
 			return p.after, c.execute(ctx, s, p)
 		}
-		if err := c.claim(ctx, s, p); err != nil {
+		if err := workload.AdoptAndRelease(ctx, c.pods, workload.OwnerIn(c.sets, s.set, gvk), p.adopt, p.release); err != nil {
 			return 0, err
 		}
 	}
@@ -209,7 +182,7 @@ func (c *Controller) work(ctx context.Context, set *appsv1.DaemonSet, selector l
 func (c *Controller) observe(set *appsv1.DaemonSet, selector labels.Selector, h revision.History) *snapshot {
 	s := &snapshot{
 		set: set, selector: selector, nodes: c.nodes.List("", nil), hash: hashOf(h.Update),
-		retry: c.backoffs.until(set.UID, set.Status.ObservedGeneration), now: c.options.Clock.Now(),
+		retry: c.backoffs.until(set), now: c.options.Clock.Now(),
 	}
 	s.pods = workload.Candidates(c.pods, set, func(p *corev1.Pod) types.NamespacedName { return controllerOf(p) })
 	return s
@@ -222,10 +195,12 @@ func (c *Controller) report(ctx context.Context, s *snapshot, collisions int32) 
 		return after, nil
 	}
 	_, err := c.sets.UpdateStatus(ctx, s.set.Namespace, s.set.Name, func(current *appsv1.DaemonSet) error {
-		if current.UID == s.set.UID {
-			status.Conditions = current.Status.Conditions // they are not the controller's
-			current.Status = status
+		seen := s.set.Status
+		seen.Conditions, status.Conditions = current.Status.Conditions, current.Status.Conditions // they are not the controller's
+		if current.UID != s.set.UID || !apiequality.Semantic.DeepEqual(current.Status, seen) {
+			return controller.ErrOvertaken
 		}
+		current.Status = status
 		return nil
 	})
 	if err != nil && !apierrors.IsNotFound(err) {

@@ -28,18 +28,23 @@ type bed struct {
 	t       *testing.T
 	options Options
 	stop    func()
+
+	// Property tests alone have these.
+	faults     testbed.Faults
+	departures *testbed.Departures
 }
 
 func newBed(t *testing.T) *bed {
 	b := &bed{Bed: testbed.New(t), t: t}
 	b.options = Options{
 		Sets: registry.For[*appsv1.DaemonSet](b.Registry), Pods: registry.For[*corev1.Pod](b.Registry), Nodes: registry.For[*corev1.Node](b.Registry),
-		Revisions: registry.For[*appsv1.ControllerRevision](b.Registry), Recorder: b.Recorder, Feeds: b.Feeds, Workers: 2,
+		Revisions: registry.For[*appsv1.ControllerRevision](b.Registry), Env: b.Env(), Workers: 2,
 	}
 	b.start()
-	b.Run(garbage.New(garbage.Options{Registry: b.Registry, Recorder: &testbed.Recorder{}, Feeds: b.Feeds, Workers: 4}).Run)
+	b.Run(garbage.New(garbage.Options{Env: b.Silent(), Workers: 4}).Run)
 	b.Run(scheduling.New(scheduling.Options{
-		Pods: registry.For[*corev1.Pod](b.Registry), Binder: b.Registry.Pods(), Recorder: &testbed.Recorder{}, Feeds: b.Feeds, Workers: 4,
+		Pods: registry.For[*corev1.Pod](b.Registry), Nodes: registry.For[*corev1.Node](b.Registry), Binder: b.Registry.Pods(),
+		Env: b.Silent(), Workers: 4,
 	}).Run)
 	return b
 }

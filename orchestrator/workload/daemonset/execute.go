@@ -13,27 +13,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"skiff/orchestrator/controller"
 	"skiff/orchestrator/workload"
 )
 
 // deleters is how many pods are deleted at a time.
 const deleters = 64
-
-// claim carries out the plan's adoptions and releases.
-func (c *Controller) claim(ctx context.Context, s *snapshot, p plan) error {
-	var errs []error
-	for _, pod := range p.release {
-		errs = append(errs, workload.Release(ctx, c.pods, pod, s.set))
-	}
-	for _, pod := range p.adopt {
-		err := c.alive(s.set)
-		if err == nil {
-			err = workload.Adopt(ctx, c.pods, pod, s.set, gvk)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
 
 // execute carries out the plan's creations and deletions.
 func (c *Controller) execute(ctx context.Context, s *snapshot, p plan) error {
@@ -89,7 +74,7 @@ func (c *Controller) create(ctx context.Context, s *snapshot, node string) error
 func (c *Controller) tellEnded(s *snapshot, d deletion) {
 	switch d.ended {
 	case corev1.PodFailed:
-		c.backoffs.failed(s.set.UID, s.set.Status.ObservedGeneration, d.node, s.now)
+		c.backoffs.failed(s.set, d.node, s.now)
 		c.recorder.Event(s.set, corev1.EventTypeWarning, "FailedDaemonPod",
 			"Found failed daemon pod %s/%s on node %s, will try to kill it", d.pod.Namespace, d.pod.Name, d.node)
 	case corev1.PodSucceeded:
@@ -99,14 +84,15 @@ func (c *Controller) tellEnded(s *snapshot, d deletion) {
 }
 
 func (c *Controller) delete(ctx context.Context, s *snapshot, d deletion) error {
+	err := c.pods.Delete(ctx, d.pod.Namespace, d.pod.Name, controller.AsSeen(d.pod))
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil // it is gone or has changed, and the next look will see
+	}
 	c.tellEnded(s, d)
-	err := c.pods.Delete(ctx, d.pod.Namespace, d.pod.Name, *metav1.NewPreconditionDeleteOptions(string(d.pod.UID)))
 	switch {
 	case err == nil:
 		c.recorder.Event(s.set, corev1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: %s", d.pod.Name)
 		return nil
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // it is gone, or another has its name; the next look will see
 	case ctx.Err() == nil:
 		c.recorder.Event(s.set, corev1.EventTypeWarning, "FailedDelete", "Error deleting: %v", err)
 	}
@@ -121,8 +107,8 @@ func (c *Controller) relabel(ctx context.Context, s *snapshot, hashes map[string
 			continue
 		}
 		_, err := c.pods.Update(ctx, pod.Namespace, pod.Name, func(current *corev1.Pod) error {
-			// Its labels may have been taken away meanwhile: then it is not the set's.
-			if current.UID == pod.UID && hashes[current.Labels[appsv1.ControllerRevisionHashLabelKey]] {
+			// It may have been released meanwhile: then it is not the set's.
+			if current.UID == pod.UID && metav1.IsControlledBy(current, s.set) && hashes[current.Labels[appsv1.ControllerRevisionHashLabelKey]] {
 				metav1.SetMetaDataLabel(&current.ObjectMeta, appsv1.ControllerRevisionHashLabelKey, s.hash)
 			}
 			return nil

@@ -49,7 +49,7 @@ func (t target) of(n *corev1.Node) wish {
 	return wish{stay: t.tolerates(n, corev1.TaintEffectNoExecute)}
 }
 
-// tolerates tells whether the set's pods bear the node's taints of some effects.
+// tolerates reports whether the set's pods bear the node's taints of some effects.
 func (t target) tolerates(n *corev1.Node, effects ...corev1.TaintEffect) bool {
 	_, untolerated := schedulinghelper.FindMatchingUntoleratedTaint(klog.Logger{}, n.Spec.Taints, t.tolerations,
 		func(taint *corev1.Taint) bool { return slices.Contains(effects, taint.Effect) }, false)
@@ -119,7 +119,7 @@ func nodeOf(p *corev1.Pod) string {
 	return ""
 }
 
-// matters tells whether a change of a node can change where pods are wanted.
+// matters reports whether a change of a node can change where pods are wanted.
 func matters(now, before *corev1.Node) bool {
 	return now == nil || before == nil || !apiequality.Semantic.DeepEqual(now.Labels, before.Labels) ||
 		!apiequality.Semantic.DeepEqual(now.Spec.Taints, before.Spec.Taints)

@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/workload"
-	"skiff/orchestrator/workload/revision"
 )
 
 // burst is the most pods one look creates, and the most it deletes; the next look
@@ -114,7 +114,7 @@ func makePlan(s *snapshot) (plan, error) {
 func onNodes(pods []*corev1.Pod) map[string][]*corev1.Pod {
 	out := map[string][]*corev1.Pod{}
 	for _, pod := range pods {
-		if workload.Finished(pod) && pod.DeletionTimestamp != nil {
+		if podfacts.Terminal(pod) && pod.DeletionTimestamp != nil {
 			continue
 		}
 		if node := nodeOf(pod); node != "" {
@@ -171,8 +171,28 @@ func (p *planner) manage(n *corev1.Node) {
 	case len(alive) > 1 && p.surges():
 		p.pruneSurge(n.Name, alive)
 	case len(alive) > 1:
-		p.delete(n.Name, "one is enough", alive[1:]...)
+		p.delete(n.Name, "one is enough", p.bestFirst(alive)[1:]...)
 	}
+}
+
+// bestFirst puts pods that are ready before those that are not, and those of the present template before
+// others; the eldest come first among equals. (Upstream's keeps the eldest of several pods, also when
+// that is the one that does not serve: a set that stops to surge loses its ready pods.)
+func (p *planner) bestFirst(pods []*corev1.Pod) []*corev1.Pod {
+	rank := func(pod *corev1.Pod) int {
+		switch ready, present := podfacts.Ready(pod), p.updated(pod); {
+		case ready && present:
+			return 0
+		case ready:
+			return 1
+		case present:
+			return 2
+		}
+		return 3
+	}
+	sorted := slices.Clone(pods)
+	slices.SortStableFunc(sorted, func(a, b *corev1.Pod) int { return cmp.Compare(rank(a), rank(b)) })
+	return sorted
 }
 
 // replaceEnded deletes the pods that have ended, so that others take their place,
@@ -181,7 +201,7 @@ func (p *planner) replaceEnded(node string, pods []*corev1.Pod) (alive []*corev1
 	for _, pod := range pods {
 		switch {
 		case pod.DeletionTimestamp != nil:
-		case !workload.Finished(pod):
+		case !podfacts.Terminal(pod):
 			alive = append(alive, pod)
 		case pod.Status.Phase == corev1.PodFailed && p.retry[node].After(p.now):
 			if left := p.retry[node].Sub(p.now); p.plan.after == 0 || left < p.plan.after {
@@ -200,9 +220,9 @@ func (p *planner) replaceEnded(node string, pods []*corev1.Pod) (alive []*corev1
 // a node: the latter until it is not ready, or the new one is available.
 func (p *planner) pruneSurge(node string, pods []*corev1.Pod) {
 	var fresh, old *corev1.Pod
-	for _, pod := range pods {
+	for _, pod := range p.bestFirst(pods) {
 		slot := &old
-		if revision.PodLabel(pod) == p.hash {
+		if p.updated(pod) {
 			slot = &fresh
 		}
 		if *slot != nil {
@@ -215,7 +235,7 @@ func (p *planner) pruneSurge(node string, pods []*corev1.Pod) {
 		return
 	}
 	switch {
-	case !workload.Ready(old):
+	case !podfacts.Ready(old):
 		p.delete(node, "it is not ready and a newer one is there", old)
 	case p.available(fresh):
 		p.delete(node, "a newer one is available", old)
@@ -238,5 +258,5 @@ func (p *planner) sweep() {
 }
 
 func (s *snapshot) available(pod *corev1.Pod) bool {
-	return workload.Available(pod, time.Duration(s.set.Spec.MinReadySeconds)*time.Second, s.now)
+	return podfacts.Available(pod, time.Duration(s.set.Spec.MinReadySeconds)*time.Second, s.now)
 }

@@ -202,25 +202,33 @@ func TestFailedPodWaitsForItsBackoff(t *testing.T) {
 func TestBackoffDoubles(t *testing.T) {
 	var b backoffs
 	now := time.Unix(0, 0)
+	set := func(uid types.UID, generation int64) *appsv1.DaemonSet {
+		ds := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "ds", UID: uid}}
+		ds.Status.ObservedGeneration = generation
+		return ds
+	}
 	for _, want := range []time.Duration{1, 2, 4, 8} {
-		b.failed("ds", 1, "a", now)
-		if got := b.until("ds", 1)["a"].Sub(now); got != want*time.Second {
+		b.failed(set("1", 1), "a", now)
+		if got := b.until(set("1", 1))["a"].Sub(now); got != want*time.Second {
 			t.Errorf("wait %s, want %ds", got, want)
 		}
 	}
-	if len(b.until("ds", 2)) != 0 {
+	if len(b.until(set("1", 2))) != 0 {
 		t.Error("a changed set has to wait for what failed before")
 	}
 	for range 20 {
-		b.failed("ds", 1, "a", now)
+		b.failed(set("1", 1), "a", now)
 	}
-	if got := b.until("ds", 1)["a"].Sub(now); got != maxBackoff {
+	if got := b.until(set("1", 1))["a"].Sub(now); got != maxBackoff {
 		t.Errorf("wait %s at most", got)
 	}
 	now = now.Add(31 * time.Minute)
-	b.failed("ds", 1, "a", now)
-	if got := b.until("ds", 1)["a"].Sub(now); got != firstBackoff {
+	b.failed(set("1", 1), "a", now)
+	if got := b.until(set("1", 1))["a"].Sub(now); got != firstBackoff {
 		t.Errorf("wait %s after a long time without failures", got)
+	}
+	if len(b.until(set("2", 1))) != 0 {
+		t.Error("a set has to wait for what failed in another that bore its name")
 	}
 }
 

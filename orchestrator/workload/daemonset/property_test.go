@@ -12,9 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
+	"skiff/manifests/podfacts"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/internal/testbed"
-	"skiff/orchestrator/workload"
 )
 
 // act is one thing that somebody does to the cluster. n chooses the node, the pod
@@ -34,7 +34,8 @@ var verbs = []string{
 // TestAnySequenceConverges holds that whatever is done to a DaemonSet, its nodes
 // and its pods, in whatever order, there is in the end one pod of the present
 // template on each node that the set asks for and none elsewhere; and that never
-// more of its pods are on a node than one, or two while it surges.
+// more of its pods are on a node than one, or two while it surges, and never more nodes without a ready
+// one than it allows.
 func TestAnySequenceConverges(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		acts := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) act {
@@ -57,6 +58,7 @@ func play(t *testing.T, acts []act, surge bool) string {
 	if surge {
 		surging("1")(set)
 	}
+	b.followAvailability()
 	testbed.Create(b.Bed, set)
 	synctest.Wait()
 	for _, a := range acts {
@@ -65,12 +67,18 @@ func play(t *testing.T, acts []act, surge bool) string {
 		if crowd := b.crowded(); crowd != "" {
 			return fmt.Sprintf("after %s: %s", a, crowd)
 		}
+		if wrong := b.faults.Found(); wrong != "" {
+			return fmt.Sprintf("after %s: %s", a, wrong)
+		}
 	}
 	for range 20 {
 		b.run()
 		time.Sleep(time.Hour) // all backoffs are over
 	}
 	synctest.Wait()
+	if wrong := b.faults.Found(); wrong != "" {
+		return "while it settled: " + wrong
+	}
 	return b.judge()
 }
 
@@ -83,7 +91,7 @@ func (b *bed) crowded() string {
 	}
 	on := map[string]int{}
 	for _, p := range testbed.List[*corev1.Pod](b.Bed, "default") {
-		if metav1.IsControlledBy(p, ds) && workload.Active(p) {
+		if metav1.IsControlledBy(p, ds) && podfacts.Active(p) {
 			if on[nodeOf(p)]++; on[nodeOf(p)] > limit {
 				return fmt.Sprintf("%d pods on node %s", on[nodeOf(p)], nodeOf(p))
 			}
@@ -99,9 +107,9 @@ func (b *bed) judge() string {
 	on := map[string]int{}
 	for _, p := range testbed.List[*corev1.Pod](b.Bed, "default") {
 		switch {
-		case metav1.GetControllerOfNoCopy(p) == nil && p.Labels["app"] == "ssd-monitor" && workload.Active(p):
+		case metav1.GetControllerOfNoCopy(p) == nil && p.Labels["app"] == "ssd-monitor" && podfacts.Active(p):
 			wrong = append(wrong, "an orphan that matches")
-		case !metav1.IsControlledBy(p, ds) || !workload.Active(p):
+		case !metav1.IsControlledBy(p, ds) || !podfacts.Active(p):
 		case ds.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType && p.Spec.Containers[0].Image != ds.Spec.Template.Spec.Containers[0].Image:
 			wrong = append(wrong, "a pod of image "+p.Spec.Containers[0].Image)
 		default:
@@ -165,6 +173,7 @@ func (b *bed) act(a act) {
 		synctest.Wait()
 		for _, p := range testbed.List[*corev1.Pod](b.Bed, "default") {
 			if p.Spec.NodeName == node {
+				b.departures.ByTest(p)
 				_ = pods.Delete(ctx, "default", p.Name, *metav1.NewDeleteOptions(0))
 			}
 		}
@@ -182,11 +191,14 @@ func (b *bed) act(a act) {
 	if len(all) == 0 {
 		return
 	}
-	name := all[a.n%len(all)].Name
+	chosen := all[a.n%len(all)]
+	name := chosen.Name
 	switch a.verb {
 	case "kill":
+		b.departures.ByTest(chosen)
 		_ = pods.Delete(ctx, "default", name, *metav1.NewDeleteOptions(0))
 	case "delete":
+		b.departures.ByTest(chosen)
 		_ = pods.Delete(ctx, "default", name, metav1.DeleteOptions{})
 	case "fail":
 		_, _ = pods.UpdateStatus(ctx, "default", name, func(p *corev1.Pod) error { p.Status.Phase = corev1.PodFailed; return nil })

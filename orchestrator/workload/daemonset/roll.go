@@ -27,13 +27,13 @@ func templateGeneration(ds *appsv1.DaemonSet) (generation string, ok bool) {
 	return strconv.FormatInt(n, 10), err == nil
 }
 
-// updated tells whether a pod is of the set's present template.
+// updated reports whether a pod is of the set's present template.
 func (s *snapshot) updated(pod *corev1.Pod) bool {
 	generation, ok := templateGeneration(s.set)
 	return s.hash != "" && revision.PodLabel(pod) == s.hash || ok && pod.Labels[templateGenerationLabel] == generation
 }
 
-// surges tells whether an update puts a second pod on a node for a while.
+// surges reports whether an update puts a second pod on a node for a while.
 func (s *snapshot) surges() bool {
 	n, err := s.maxSurge(1)
 	return err == nil && n > 0

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/workload"
 )
 
@@ -37,7 +38,7 @@ func statusOf(s *snapshot, collisions int32) (appsv1.DaemonSetStatus, time.Durat
 		status.CurrentNumberScheduled++
 		pod := pods[0]
 		eldest = append(eldest, pod)
-		if workload.Ready(pod) {
+		if podfacts.Ready(pod) {
 			status.NumberReady++
 			if s.available(pod) {
 				status.NumberAvailable++
@@ -48,5 +49,5 @@ func statusOf(s *snapshot, collisions int32) (appsv1.DaemonSetStatus, time.Durat
 		}
 	}
 	status.NumberUnavailable = status.DesiredNumberScheduled - status.NumberAvailable
-	return status, workload.NextAvailable(eldest, time.Duration(s.set.Spec.MinReadySeconds)*time.Second, s.now)
+	return status, podfacts.NextAvailable(eldest, time.Duration(s.set.Spec.MinReadySeconds)*time.Second, s.now)
 }

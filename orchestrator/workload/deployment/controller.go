@@ -20,10 +20,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 
+	"skiff/manifests/podfacts"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/workload"
@@ -56,23 +55,15 @@ type Pods interface {
 	ByIndex(index, value string) []*corev1.Pod
 }
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
 // Options are what the controller needs.
 type Options struct {
+	controller.Env
+
 	Deployments Deployments
 	Sets        Sets
 	Pods        Pods
-	Recorder    Recorder
-	Feeds       *controller.Feeds
 	// Workers is how many Deployments are looked at a time.
 	Workers int
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
 }
 
 // Controller reconciles Deployments.
@@ -80,21 +71,15 @@ type Controller struct {
 	deployments Deployments
 	sets        Sets
 	pods        Pods
-	recorder    Recorder
+	recorder    controller.Recorder
 	options     Options
 	logger      *slog.Logger
 }
 
 // New returns the controller of Deployments.
 func New(o Options) *Controller {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Controller{
-		deployments: o.Deployments, sets: o.Sets, pods: o.Pods, recorder: o.Recorder, options: o,
+		deployments: o.Deployments, sets: o.Sets, pods: o.Pods, recorder: o.Recorder(Component), options: o,
 		logger: o.Logger.With("controller", "deployment"),
 	}
 }
@@ -108,7 +93,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			controller.Follow(c.options.Feeds.Of("replicasets.apps"), c.concerns),
 			controller.Follow(c.options.Feeds.Of("pods"), c.awaits),
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	return loop.Run(ctx)
 }
@@ -125,7 +110,7 @@ func (c *Controller) reconcile(ctx context.Context, key types.NamespacedName) (t
 	}
 	p, err := c.plan(d)
 	for err == nil && p.claims() {
-		if err = c.claim(ctx, d, p); err == nil {
+		if err = workload.AdoptAndRelease(ctx, c.sets, workload.OwnerIn(c.deployments, d, gvk), p.adopt, p.release); err == nil {
 			p, err = c.plan(d)
 		}
 	}
@@ -168,8 +153,9 @@ func (c *Controller) report(ctx context.Context, d *appsv1.Deployment, o outcome
 		return after, nil
 	}
 	_, err = c.deployments.UpdateStatus(ctx, d.Namespace, d.Name, func(now *appsv1.Deployment) error {
-		if now.UID != d.UID {
-			return nil
+		if now.UID != d.UID || now.Annotations[RevisionAnnotation] != d.Annotations[RevisionAnnotation] ||
+			!apiequality.Semantic.DeepEqual(now.Status, d.Status) {
+			return controller.ErrOvertaken
 		}
 		now.Status = status
 		if now.Annotations[RevisionAnnotation] != revision {
@@ -234,7 +220,7 @@ func (c *Controller) adopters(rs *appsv1.ReplicaSet, add func(types.NamespacedNa
 
 // awaits adds the Deployment that waits for a pod to end before it recreates.
 func (c *Controller) awaits(now, before *corev1.Pod, add func(types.NamespacedName)) {
-	if before == nil || workload.Finished(before) || now != nil && !workload.Finished(now) {
+	if before == nil || podfacts.Terminal(before) || now != nil && !podfacts.Terminal(now) {
 		return
 	}
 	ref := metav1.GetControllerOfNoCopy(before)

@@ -16,9 +16,9 @@ import (
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 
+	"skiff/manifests/podfacts"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/internal/testbed"
-	"skiff/orchestrator/workload"
 	"skiff/store"
 )
 
@@ -85,7 +85,7 @@ func (s *stage) count(e store.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.pods, e.Object.GetUID())
-	if p, ok := e.Object.(*corev1.Pod); ok && e.Type != watch.Deleted && workload.Active(p) {
+	if p, ok := e.Object.(*corev1.Pod); ok && e.Type != watch.Deleted && podfacts.Active(p) {
 		s.pods[p.UID] = true
 	}
 	if len(s.pods) > s.limit && s.excess == "" {
@@ -117,7 +117,7 @@ func (s *stage) least() int32 {
 
 func (s *stage) sound() (n int32) {
 	for _, p := range testbed.List[*corev1.Pod](s.Bed, "default") {
-		if workload.Active(p) && workload.Ready(p) {
+		if podfacts.Active(p) && podfacts.Ready(p) {
 			n++
 		}
 	}
@@ -128,7 +128,7 @@ func (s *stage) judge() string {
 	d := s.get()
 	images := map[string]int32{}
 	for _, p := range testbed.List[*corev1.Pod](s.Bed, "default") {
-		if workload.Active(p) {
+		if podfacts.Active(p) {
 			images[p.Spec.Containers[0].Image]++
 		}
 	}
@@ -178,7 +178,7 @@ func (s *stage) act(a act) {
 		})
 	case "start":
 		for _, p := range pods {
-			if p.Spec.NodeName == "" && workload.Active(p) {
+			if p.Spec.NodeName == "" && podfacts.Active(p) {
 				s.run(p.Name)
 				return
 			}

@@ -17,9 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
+	"skiff/manifests/podfacts"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/internal/testbed"
-	"skiff/orchestrator/workload"
 	"skiff/orchestrator/workload/replicas"
 )
 
@@ -37,10 +37,10 @@ func newBed(t *testing.T) *bed {
 	sets := registry.For[*appsv1.ReplicaSet](b.Registry)
 	b.Run(New(Options{
 		Deployments: registry.For[*appsv1.Deployment](b.Registry), Sets: faultySets{sets, b}, Pods: pods,
-		Recorder: b.Recorder, Feeds: b.Feeds, Workers: 2,
+		Env: b.Env(), Workers: 2,
 	}).Run)
 	b.Run(replicas.NewReplicaSets(sets, replicas.Options{
-		Pods: pods, Recorder: func(string) replicas.Recorder { return &testbed.Recorder{} }, Feeds: b.Feeds, Workers: 2,
+		Pods: pods, Env: b.Silent(), Workers: 2,
 	}).Run)
 	return b
 }
@@ -102,7 +102,7 @@ func (b *bed) start() {
 			switch {
 			case p.DeletionTimestamp != nil:
 				testbed.Kill[*corev1.Pod](b.Bed, "default", p.Name)
-			case p.Spec.NodeName == "" && workload.Active(p):
+			case p.Spec.NodeName == "" && podfacts.Active(p):
 				b.run(p.Name)
 			default:
 				continue
@@ -115,7 +115,7 @@ func (b *bed) start() {
 
 func (b *bed) run(name string) {
 	b.t.Helper()
-	if err := b.Registry.Pods().Bind(b.t.Context(), "default", name, "node"); err != nil {
+	if err := b.Bind(b.t.Context(), "default", name, "node"); err != nil {
 		b.t.Fatal(err)
 	}
 	testbed.UpdateStatus(b.Bed, "default", name, func(p *corev1.Pod) {

@@ -11,37 +11,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"skiff/orchestrator/workload"
+	"skiff/orchestrator/controller"
 )
 
 // scalingReplicaSet is the reason of events about sizes.
 const scalingReplicaSet = "ScalingReplicaSet"
-
-// errMoved ends a change of an object that is not any more what the plan was
-// made for. The change that made it so has the Deployment looked at again.
-var errMoved = errors.New("it is another than the plan was made for")
-
-// claim carries out the plan's adoptions and releases.
-func (c *Controller) claim(ctx context.Context, d *appsv1.Deployment, p plan) error {
-	var errs []error
-	for _, rs := range p.release {
-		errs = append(errs, workload.Release(ctx, c.sets, rs, d))
-	}
-	for _, rs := range p.adopt {
-		// One that is being deleted must not take over sets.
-		current, err := c.deployments.Get(d.Namespace, d.Name)
-		if err == nil && (current.UID != d.UID || current.DeletionTimestamp != nil) {
-			err = errors.New("its new controller is being deleted")
-		}
-		if err == nil {
-			err = workload.Adopt(ctx, c.sets, rs, d, gvk)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("adopting replica set %s: %w", rs.Name, err))
-		}
-	}
-	return errors.Join(errs...)
-}
 
 // execute carries out the rest of the plan.
 func (c *Controller) execute(ctx context.Context, d *appsv1.Deployment, p plan) (outcome, error) {
@@ -63,7 +37,7 @@ func (c *Controller) execute(ctx context.Context, d *appsv1.Deployment, p plan) 
 		}
 	}
 	for _, r := range p.remove {
-		err := c.sets.Delete(ctx, r.set.Namespace, r.set.Name, *metav1.NewPreconditionDeleteOptions(string(r.set.UID)))
+		err := c.sets.Delete(ctx, r.set.Namespace, r.set.Name, controller.AsSeen(r.set))
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			return o, fmt.Errorf("deleting replica set %s of old revision: %w", r.set.Name, err)
 		}
@@ -71,11 +45,11 @@ func (c *Controller) execute(ctx context.Context, d *appsv1.Deployment, p plan) 
 	return o, nil
 }
 
-// change changes a set, if it still is the one the plan was made for.
-func (c *Controller) change(ctx context.Context, rs *appsv1.ReplicaSet, how func(*appsv1.ReplicaSet) error) error {
+// change changes a set, if it still is the Deployment's and asks for the pods that were seen.
+func (c *Controller) change(ctx context.Context, d *appsv1.Deployment, rs *appsv1.ReplicaSet, how func(*appsv1.ReplicaSet) error) error {
 	_, err := c.sets.Update(ctx, rs.Namespace, rs.Name, func(now *appsv1.ReplicaSet) error {
-		if now.UID != rs.UID {
-			return errMoved
+		if now.UID != rs.UID || now.Generation != rs.Generation || !metav1.IsControlledBy(now, d) {
+			return controller.ErrOvertaken
 		}
 		return how(now)
 	})
@@ -83,7 +57,7 @@ func (c *Controller) change(ctx context.Context, rs *appsv1.ReplicaSet, how func
 }
 
 func (c *Controller) mark(ctx context.Context, d *appsv1.Deployment, m *marking) error {
-	err := c.change(ctx, m.set, func(rs *appsv1.ReplicaSet) error {
+	err := c.change(ctx, d, m.set, func(rs *appsv1.ReplicaSet) error {
 		rs.Annotations = currentAnnotations(d, rs.Annotations, m.revision)
 		rs.Spec.MinReadySeconds = d.Spec.MinReadySeconds
 		return nil
@@ -117,9 +91,9 @@ func (c *Controller) create(ctx context.Context, d *appsv1.Deployment, n *creati
 
 func (c *Controller) scale(ctx context.Context, d *appsv1.Deployment, s scaling) error {
 	from := size(s.set)
-	err := c.change(ctx, s.set, func(rs *appsv1.ReplicaSet) error {
+	err := c.change(ctx, d, s.set, func(rs *appsv1.ReplicaSet) error {
 		if size(rs) != from {
-			return errMoved
+			return controller.ErrOvertaken
 		}
 		rs.Spec.Replicas = &s.to
 		if rs.Annotations == nil {
@@ -145,7 +119,7 @@ func (c *Controller) scale(ctx context.Context, d *appsv1.Deployment, s scaling)
 func (c *Controller) rollBack(ctx context.Context, d *appsv1.Deployment, b *rollback) error {
 	_, err := c.deployments.Update(ctx, d.Namespace, d.Name, func(now *appsv1.Deployment) error {
 		if now.UID != d.UID || now.Generation != d.Generation {
-			return errMoved
+			return controller.ErrOvertaken
 		}
 		b.apply(now)
 		return nil
@@ -160,5 +134,7 @@ func (c *Controller) rollBack(ctx context.Context, d *appsv1.Deployment, b *roll
 	return nil
 }
 
-// lost tells whether what was to be changed is gone or another by now.
-func lost(err error) bool { return errors.Is(err, errMoved) || apierrors.IsNotFound(err) }
+// lost reports whether what was to be changed is gone or another by now.
+func lost(err error) bool {
+	return errors.Is(err, controller.ErrOvertaken) || apierrors.IsNotFound(err)
+}

@@ -20,7 +20,8 @@ type limits struct {
 func (l limits) maxTotal() int32     { return capped(int64(l.replicas) + int64(l.surge)) }
 func (l limits) minAvailable() int32 { return l.replicas - l.unavailable }
 
-// capped is n, or the largest number of replicas there is. Upstream's sums of such numbers run over.
+// capped is n, or the largest number of replicas there is. Upstream's sums of such numbers run
+// over.
 func capped(n int64) int32 { return int32(min(n, math.MaxInt32)) }
 
 // limitsOf resolves percentages as upstream does: maxSurge is rounded up and
@@ -51,7 +52,7 @@ func scaled(v *intstr.IntOrString, n int32, roundUp bool) int32 {
 	return int32(min(value, math.MaxInt32/2))
 }
 
-// hasDeadline tells whether a lack of progress is to be reported. The largest
+// hasDeadline reports whether a lack of progress is to be reported. The largest
 // number means no, as upstream has it.
 func hasDeadline(d *appsv1.Deployment) bool {
 	return ptr.Deref(d.Spec.ProgressDeadlineSeconds, math.MaxInt32) != math.MaxInt32

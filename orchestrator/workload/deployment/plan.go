@@ -36,7 +36,7 @@ type plan struct {
 	create         *creation
 	scale          []scaling
 	remove         []removal
-	// rolls tells whether this is a step of a rollout, whose progress is to be
+	// rolls reports whether this is a step of a rollout, whose progress is to be
 	// judged: it is not while the Deployment is paused, scaled or deleted.
 	rolls bool
 }
@@ -69,7 +69,7 @@ type removal struct {
 	cause string
 }
 
-// claims tells whether the plan changes which sets are the Deployment's.
+// claims reports whether the plan changes which sets are the Deployment's.
 func (p plan) claims() bool { return len(p.adopt)+len(p.release) > 0 }
 
 // String is the plan's steps, one a line, each with its cause.

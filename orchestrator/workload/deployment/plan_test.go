@@ -200,6 +200,8 @@ func TestPlan(t *testing.T) {
 			"scale replica set v1 from 8 to 20: in proportion, 30 desired, 33 at most of all revisions\nscale replica set v2 from 5 to 13: in proportion, 30 desired, 33 at most of all revisions"},
 		{"down in proportion", "replicas=5 surge=1 unavailable=1", []string{"v1 rev=1 size=8 desired=10 max=13", "v2 rev=2 size=5 available=0 desired=10 max=13"},
 			"scale replica set v1 from 8 to 4: in proportion, 5 desired, 6 at most of all revisions\nscale replica set v2 from 5 to 2: in proportion, 5 desired, 6 at most of all revisions"},
+		{"down, and a set that was resized by hand does not grow", "replicas=4 surge=1 unavailable=0", []string{"v1 rev=1 size=4 desired=4 max=5", "v2 rev=2 size=3 available=0 desired=0 max=1"},
+			"scale replica set v1 from 4 to 2: in proportion, 4 desired, 5 at most of all revisions\nnote the deployment's size on replica set v2: in proportion, 4 desired, 5 at most of all revisions"},
 		{"to nothing", "replicas=0 surge=1", []string{"v1 rev=1 size=8 desired=10 max=13", "v2 rev=2 size=5 desired=10 max=13"},
 			"scale replica set v1 from 8 to 0: in proportion, 0 desired, 1 at most of all revisions\nscale replica set v2 from 5 to 0: in proportion, 0 desired, 1 at most of all revisions"},
 		{"what is left over goes to the largest", "replicas=4 surge=0 unavailable=1", []string{"v1 rev=1 size=1 desired=3 max=3", "v2 rev=2 size=2 available=0 desired=3 max=3"},

@@ -107,7 +107,7 @@ func (w *world) look() (steps, broken string) {
 	return p.String(), broken
 }
 
-// reported tells whether the sets' statuses show all pods, and none as available
+// reported reports whether the sets' statuses show all pods, and none as available
 // that is not: no plan can be better than what it was made from.
 func (w *world) reported() bool {
 	for _, rs := range w.sets {

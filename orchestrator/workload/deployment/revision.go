@@ -97,7 +97,7 @@ func sizeAnnotations(l limits) map[string]string {
 	return map[string]string{desiredAnnotation: fmt.Sprint(l.replicas), maxAnnotation: fmt.Sprint(l.maxTotal())}
 }
 
-// outdated tells whether a set's size annotations are not those of l.
+// outdated reports whether a set's size annotations are not those of l.
 func outdated(rs *appsv1.ReplicaSet, l limits) bool {
 	for k, v := range sizeAnnotations(l) {
 		if rs.Annotations[k] != v {

@@ -5,7 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 
-	"skiff/orchestrator/workload"
+	"skiff/manifests/podfacts"
 )
 
 // roll plans the next step of a rolling update: first the current set grows as
@@ -96,14 +96,14 @@ func (r rollout) recreate(s snapshot, p *plan) (err error) {
 	return err
 }
 
-// lingers tells whether a pod of an old revision has not ended yet.
+// lingers reports whether a pod of an old revision has not ended yet.
 func (r rollout) lingers(s snapshot) bool {
 	for _, rs := range r.old {
 		if rs.Status.Replicas > 0 {
 			return true
 		}
 		for _, pod := range s.pods[rs.UID] {
-			if !workload.Finished(pod) {
+			if !podfacts.Terminal(pod) {
 				return true
 			}
 		}
@@ -111,7 +111,7 @@ func (r rollout) lingers(s snapshot) bool {
 	return false
 }
 
-// complete tells whether all replicas are of the current template and available,
+// complete reports whether all replicas are of the current template and available,
 // none else is there, and the status is of the present generation.
 func complete(d *appsv1.Deployment, s *appsv1.DeploymentStatus) bool {
 	want := limitsOf(d).replicas

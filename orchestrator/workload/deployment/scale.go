@@ -9,7 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 )
 
-// scaled tells whether the Deployment's replicas have changed since its sets
+// scaled reports whether the Deployment's replicas have changed since its sets
 // were last scaled.
 func (r rollout) scaled() bool {
 	return slices.ContainsFunc(active(r.all()), func(rs *appsv1.ReplicaSet) bool {
@@ -65,7 +65,7 @@ func (r rollout) single() *appsv1.ReplicaSet {
 	return nil
 }
 
-// saturated tells whether the current set has all replicas, available, and was
+// saturated reports whether the current set has all replicas, available, and was
 // given them by the Deployment of its present size.
 func (r rollout) saturated() bool {
 	if r.current == nil {
@@ -91,10 +91,12 @@ func (r rollout) spread() []scaling {
 	for i, rs := range sets {
 		share := r.share(rs)
 		switch {
+		// A set that somebody has resized by hand says nothing of the whole: its share may even point the
+		// other way.
 		case left > 0:
-			share = min(share, left)
+			share = min(max(share, 0), left)
 		case left < 0:
-			share = max(share, left)
+			share = max(min(share, 0), left)
 		default:
 			share = 0
 		}

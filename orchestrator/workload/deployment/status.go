@@ -127,7 +127,7 @@ func (r rollout) noteProgress(c *conditions, s *appsv1.DeploymentStatus) {
 	}
 }
 
-// progressed tells whether there are more new pods, fewer old ones, or more that
+// progressed reports whether there are more new pods, fewer old ones, or more that
 // are ready or available than before.
 func progressed(before, s *appsv1.DeploymentStatus) bool {
 	return s.UpdatedReplicas > before.UpdatedReplicas ||

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/ptr"
 
-	"skiff/orchestrator/workload"
+	"skiff/manifests/podfacts"
 )
 
 // booking is the most pods one look puts on the books, so that the status stays
@@ -118,19 +118,30 @@ func (b *books) enter(f *facts) {
 	}
 }
 
-// failed tells whether a pod that has ended counts as a failure: of a job that has succeeded, those alone that have failed by
-// themselves. The others are deleted because nobody needs them any more.
+// failed reports whether a pod that has ended counts as a failure: of a job that has succeeded,
+// those alone that have failed by themselves. The others were deleted because nobody needs them any
+// more, which makes many a program exit with an error.
 func (b *books) failed(f *facts, p *corev1.Pod) bool {
 	switch {
 	case b.verdict == nil:
 		return f.hasFailed(p)
 	case b.verdict.success:
-		return p.Status.Phase == corev1.PodFailed
+		return p.Status.Phase == corev1.PodFailed && !endedByDeletion(p)
 	}
-	return !workload.Active(p)
+	return !podfacts.Active(p)
 }
 
-// settles tells whether a pod's finalizer may go: when it has ended, or when the
+// endedByDeletion reports whether a pod was told to go before the last of its containers ended.
+func endedByDeletion(p *corev1.Pod) bool {
+	if p.DeletionTimestamp == nil {
+		return false
+	}
+	told := p.DeletionTimestamp.Add(-time.Duration(ptr.Deref(p.DeletionGracePeriodSeconds, 0)) * time.Second)
+	last := lastExit(p)
+	return last.IsZero() || !last.Before(told)
+}
+
+// settles reports whether a pod's finalizer may go: when it has ended, or when the
 // job has and the pod is told to go. A failed pod is held until another bears its
 // index's failures on.
 func (b *books) settles(f *facts, p *corev1.Pod) bool {
@@ -138,7 +149,7 @@ func (b *books) settles(f *facts, p *corev1.Pod) bool {
 		return true
 	}
 	if b.verdict != nil {
-		return !workload.Active(p)
+		return !podfacts.Active(p)
 	}
 	held := f.held[indexOf(p)]
 	return f.hasFailed(p) && (held == nil || held.UID != p.UID)
@@ -231,7 +242,7 @@ func setCondition(s *batchv1.JobStatus, t batchv1.JobConditionType, v *verdict, 
 func ready(pods []*corev1.Pod) int32 {
 	var n int32
 	for _, p := range pods {
-		if workload.Ready(p) {
+		if podfacts.Ready(p) {
 			n++
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"skiff/manifests/podfacts"
 )
 
 // The delay before a failed pod is replaced doubles with each failure since the
@@ -99,7 +101,7 @@ func lastExit(p *corev1.Pod) time.Time {
 	var last time.Time
 	statuses := p.Status.ContainerStatuses
 	for _, s := range p.Status.InitContainerStatuses {
-		if isSidecar(p, s.Name) {
+		if podfacts.HasSidecar(p, s.Name) {
 			statuses = append(statuses[:len(statuses):len(statuses)], s)
 		}
 	}
@@ -112,13 +114,4 @@ func lastExit(p *corev1.Pod) time.Time {
 		}
 	}
 	return last
-}
-
-func isSidecar(p *corev1.Pod, container string) bool {
-	for i := range p.Spec.InitContainers {
-		if c := &p.Spec.InitContainers[i]; c.Name == container {
-			return ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways
-		}
-	}
-	return false
 }

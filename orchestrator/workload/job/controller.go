@@ -19,9 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	"skiff/orchestrator/controller"
@@ -49,38 +47,20 @@ type Jobs interface {
 	Delete(ctx context.Context, namespace, name string, o metav1.DeleteOptions) error
 }
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
 // Options are what the controllers need.
 type Options struct {
-	Pods     Pods
-	Jobs     Jobs
-	Recorder Recorder
-	Feeds    *controller.Feeds
+	controller.Env
+
+	Pods Pods
+	Jobs Jobs
 	// Workers is how many jobs are looked at a time.
 	Workers int
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
-}
-
-func (o Options) defaulted() Options {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	return o
 }
 
 // Controller reconciles jobs.
 type Controller struct {
 	options  Options
-	recorder Recorder
+	recorder controller.Recorder
 	logger   *slog.Logger
 
 	mu sync.Mutex
@@ -96,9 +76,8 @@ type remembered struct {
 
 // New returns the controller of jobs.
 func New(o Options) *Controller {
-	o = o.defaulted()
 	return &Controller{
-		options: o, recorder: o.Recorder, logger: o.Logger.With("controller", "job"),
+		options: o, recorder: o.Recorder(Component), logger: o.Logger.With("controller", "job"),
 		failures: map[types.NamespacedName]remembered{},
 	}
 }
@@ -111,7 +90,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			controller.Own(c.options.Feeds.Of("jobs.batch")),
 			controller.Follow(c.options.Feeds.Of("pods"), c.concerns),
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	orphans := c.orphans()
 	group, ctx := errgroup.WithContext(ctx)
@@ -141,7 +120,7 @@ func (c *Controller) reconcile(ctx context.Context, key types.NamespacedName) (t
 	}
 	p := c.plan(j, selector)
 	for p.claims() {
-		if err := c.claim(ctx, j, p); err != nil {
+		if err := workload.AdoptAndRelease(ctx, tracking{c.options.Pods}, workload.OwnerIn(c.options.Jobs, j, kind), p.adopt, p.release); err != nil {
 			return 0, err
 		}
 		// A pod may have gone before it could be adopted, so look again.
@@ -201,7 +180,7 @@ func (c *Controller) account(ctx context.Context, j *batchv1.Job, s labels.Selec
 	if b.event != "" {
 		c.recorder.Event(j, corev1.EventTypeNormal, b.reason, "%s", b.event)
 	}
-	unremoved := c.settleAll(ctx, b.settle)
+	unremoved := c.settleAll(ctx, j, b.settle)
 	b.settleAll(unsettled(c.observe(j, s).pods))
 	finished := unremoved == nil && b.finish(f.now)
 	if j, err = c.write(ctx, j, &b.status); err != nil {
@@ -263,16 +242,12 @@ func (c *Controller) adopters(p *corev1.Pod, add func(types.NamespacedName)) {
 	}
 }
 
-// controllerOf names the job that a pod says controls it.
+// controllerOf names the job that a pod says controls it, none if p is nil.
 func controllerOf(p *corev1.Pod) (none types.NamespacedName) {
 	if p == nil {
 		return none
 	}
-	ref := metav1.GetControllerOfNoCopy(p)
-	if ref == nil || ref.Kind != kind.Kind || ref.APIVersion != batchv1.SchemeGroupVersion.String() {
-		return none
-	}
-	return types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}
+	return workload.ControllerOf(p, kind)
 }
 
 // selectorOf is a job's selector. One without requirements, which no validated
@@ -288,7 +263,7 @@ func selectorOf(j *batchv1.Job) (labels.Selector, error) {
 	return s, nil
 }
 
-// foreign tells whether a job is left to a controller that is not part of skiff.
+// foreign reports whether a job is left to a controller that is not part of skiff.
 func foreign(j *batchv1.Job) bool {
 	return ptr.Deref(j.Spec.ManagedBy, batchv1.JobControllerName) != batchv1.JobControllerName
 }

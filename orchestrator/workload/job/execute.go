@@ -2,8 +2,8 @@ package job
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -14,36 +14,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"skiff/manifests/podfacts"
+	"skiff/orchestrator/controller"
 	"skiff/orchestrator/workload"
 )
 
 // writers is how many pods are changed at a time.
 const writers = 64
-
-// claim carries out the plan's adoptions and releases.
-func (c *Controller) claim(ctx context.Context, j *batchv1.Job, p *plan) error {
-	var errs []error
-	for _, pod := range p.release {
-		errs = append(errs, workload.Release(ctx, c.options.Pods, pod, j))
-	}
-	for _, pod := range p.adopt {
-		errs = append(errs, c.adopt(ctx, j, pod))
-	}
-	return errors.Join(errs...)
-}
-
-// adopt looks first whether the job still is what it was when the plan was made:
-// one that is being deleted must not take over pods.
-func (c *Controller) adopt(ctx context.Context, j *batchv1.Job, pod *corev1.Pod) error {
-	current, err := c.options.Jobs.Get(j.Namespace, j.Name)
-	if err != nil {
-		return fmt.Errorf("adopting pod %s: %w", pod.Name, err)
-	}
-	if current.UID != j.UID || current.DeletionTimestamp != nil {
-		return fmt.Errorf("adopting pod %s: its new controller is being deleted", pod.Name)
-	}
-	return workload.Adopt(ctx, tracking{c.options.Pods}, pod, j, kind)
-}
 
 // tracking gives pods the finalizer in the write that changes them.
 type tracking struct{ Pods }
@@ -96,65 +73,61 @@ func (c *Controller) create(ctx context.Context, j *batchv1.Job, pod *corev1.Pod
 // delete deletes a pod. Without its finalizer, which goes first, it is not
 // counted; one that has ended meanwhile is left, to be counted.
 func (c *Controller) delete(ctx context.Context, j *batchv1.Job, pod *corev1.Pod, uncounted bool) error {
+	options := controller.AsSeen(pod)
 	if uncounted {
-		err := c.untrack(ctx, pod, workload.Active)
-		if errors.Is(err, errEnded) {
-			return nil
-		}
-		if err != nil {
+		untracked, err := c.untrack(ctx, pod, func(p *corev1.Pod) bool {
+			return podfacts.Active(p) && metav1.IsControlledBy(p, j) && maps.Equal(p.Labels, pod.Labels)
+		})
+		if err != nil || untracked == nil {
 			return err
 		}
+		options = controller.AsSeen(untracked)
 	}
-	err := c.options.Pods.Delete(ctx, pod.Namespace, pod.Name, *metav1.NewPreconditionDeleteOptions(string(pod.UID)))
+	err := c.options.Pods.Delete(ctx, pod.Namespace, pod.Name, options)
 	switch {
 	case err == nil:
 		c.recorder.Event(j, corev1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: %s", pod.Name)
 		return nil
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // it is gone, or another has its name; the next look will see
+		return nil // it is gone or has changed, and the next look will see
 	case ctx.Err() == nil:
 		c.recorder.Event(j, corev1.EventTypeWarning, "FailedDelete", "Error deleting: %v", err)
 	}
 	return fmt.Errorf("unable to delete pods: %w", err)
 }
 
-// settleAll takes finalizers away.
-func (c *Controller) settleAll(ctx context.Context, pods []*corev1.Pod) error {
+// settleAll takes the finalizers of pods away that the job's books have.
+func (c *Controller) settleAll(ctx context.Context, j *batchv1.Job, pods []*corev1.Pod) error {
 	var group errgroup.Group
 	group.SetLimit(writers)
 	for _, p := range pods {
-		group.Go(func() error { return c.settle(ctx, p) })
+		group.Go(func() error {
+			_, err := c.untrack(ctx, p, func(p *corev1.Pod) bool { return metav1.IsControlledBy(p, j) })
+			return err
+		})
 	}
 	return group.Wait()
 }
 
-// settle takes a pod's finalizer away.
-func (c *Controller) settle(ctx context.Context, pod *corev1.Pod) error {
-	return c.untrack(ctx, pod, func(*corev1.Pod) bool { return true })
-}
-
-// errEnded leaves a pod its finalizer.
-var errEnded = errors.New("it has ended meanwhile")
-
-// untrack takes a pod's finalizer away, if the pod still is such that it may go.
-func (c *Controller) untrack(ctx context.Context, pod *corev1.Pod, may func(*corev1.Pod) bool) error {
-	_, err := c.options.Pods.Update(ctx, pod.Namespace, pod.Name, func(p *corev1.Pod) error {
-		if p.UID == pod.UID {
-			if !may(p) {
-				return errEnded
-			}
-			p.Finalizers = slices.DeleteFunc(p.Finalizers, func(f string) bool { return f == batchv1.JobTrackingFinalizer })
+// untrack takes a pod's finalizer away, if the pod is still such that it may go: it fails with
+// controller.ErrOvertaken when it is not. Without the finalizer no job counts a pod, and the job
+// that controls it deletes it. untrack returns the pod as it is then, nil if it is gone.
+func (c *Controller) untrack(ctx context.Context, pod *corev1.Pod, may func(*corev1.Pod) bool) (*corev1.Pod, error) {
+	untracked, err := c.options.Pods.Update(ctx, pod.Namespace, pod.Name, func(p *corev1.Pod) error {
+		if p.UID != pod.UID || !may(p) {
+			return controller.ErrOvertaken
 		}
+		p.Finalizers = slices.DeleteFunc(p.Finalizers, func(f string) bool { return f == batchv1.JobTrackingFinalizer })
 		return nil
 	})
-	if err == nil || apierrors.IsNotFound(err) {
-		return nil
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("removing the finalizer of pod %s: %w", pod.Name, err)
 	}
-	return fmt.Errorf("removing the finalizer of pod %s: %w", pod.Name, err)
+	return untracked, nil
 }
-
-// errOvertaken ends the writing of a status that another has changed meanwhile.
-var errOvertaken = errors.New("its status has been changed by another")
 
 // write writes a status, if it is another than the job has. The counts in it hold
 // only on top of those it was made from.
@@ -164,7 +137,7 @@ func (c *Controller) write(ctx context.Context, j *batchv1.Job, s *batchv1.JobSt
 	}
 	written, err := c.options.Jobs.UpdateStatus(ctx, j.Namespace, j.Name, func(current *batchv1.Job) error {
 		if current.UID != j.UID || !apiequality.Semantic.DeepEqual(&current.Status, &j.Status) {
-			return errOvertaken
+			return controller.ErrOvertaken
 		}
 		s.DeepCopyInto(&current.Status)
 		return nil

@@ -40,12 +40,14 @@ type bed struct {
 	*testbed.Bed
 	t    *testing.T
 	stop func()
+	// restart starts the controller of verdictBed.
+	restart func()
 }
 
 func newBed(t *testing.T) *bed {
 	b := &bed{Bed: testbed.New(t), t: t}
 	b.start()
-	b.Run(garbage.New(garbage.Options{Registry: b.Registry, Recorder: b.Recorder, Feeds: b.Feeds, Workers: 4}).Run)
+	b.Run(garbage.New(garbage.Options{Env: b.Env(), Workers: 4}).Run)
 	return b
 }
 
@@ -53,7 +55,7 @@ func newBed(t *testing.T) *bed {
 func (b *bed) start() {
 	o := Options{
 		Pods: registry.For[*corev1.Pod](b.Registry), Jobs: registry.For[*batchv1.Job](b.Registry),
-		Recorder: b.Recorder, Feeds: b.Feeds, Workers: 2,
+		Env: b.Env(), Workers: 2,
 	}
 	jobs, sweeper := b.Run(New(o).Run), b.Run(NewSweeper(o).Run)
 	b.stop = func() { jobs(); sweeper() }
@@ -277,7 +279,7 @@ func TestDeadline(t *testing.T) {
 
 // node puts a pod on a node, so that its deletion is graceful.
 func (b *bed) node(p *corev1.Pod) {
-	if err := b.Registry.Pods().Bind(b.t.Context(), p.Namespace, p.Name, "node"); err != nil {
+	if err := b.Bind(b.t.Context(), p.Namespace, p.Name, "node"); err != nil {
 		b.t.Fatal(err)
 	}
 	testbed.UpdateStatus(b.Bed, p.Namespace, p.Name, func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning })

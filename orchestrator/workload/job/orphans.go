@@ -28,7 +28,7 @@ func (c *Controller) orphans() *controller.Loop[types.NamespacedName] {
 			}),
 			controller.Follow(c.options.Feeds.Of("jobs.batch"), c.leftBy),
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 }
 
@@ -56,10 +56,11 @@ func (c *Controller) reconcileOrphan(ctx context.Context, key types.NamespacedNa
 		return 0, err
 	}
 	c.logger.Debug("plan", "pod", key.String(), "steps", "remove the finalizer: no job will count the pod")
-	return 0, c.settle(ctx, p)
+	_, err = c.untrack(ctx, p, c.orphaned)
+	return 0, err
 }
 
-// orphaned tells whether a pod has the finalizer and no job that will take it
+// orphaned reports whether a pod has the finalizer and no job that will take it
 // away.
 func (c *Controller) orphaned(p *corev1.Pod) bool {
 	if !tracked(p) {

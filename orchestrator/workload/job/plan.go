@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/workload"
 )
 
@@ -34,7 +35,7 @@ type plan struct {
 	cause string
 }
 
-// claims tells whether the plan changes which pods are the job's.
+// claims reports whether the plan changes which pods are the job's.
 func (p *plan) claims() bool { return len(p.adopt)+len(p.release) > 0 }
 
 // String is the plan's steps, one a line, each with its cause.
@@ -225,7 +226,7 @@ func (p *plan) growIndexes(f *facts) {
 func (f *facts) ending() []*corev1.Pod {
 	var pods []*corev1.Pod
 	for _, p := range f.owned {
-		if workload.Terminating(p) {
+		if podfacts.Terminating(p) {
 			pods = append(pods, p)
 		}
 	}

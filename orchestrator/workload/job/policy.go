@@ -44,7 +44,7 @@ func rule(policy *batchv1.PodFailurePolicy, p *corev1.Pod) ruling {
 	return ruling{}
 }
 
-// match tells whether a rule is about a pod, and by what.
+// match reports whether a rule is about a pod, and by what.
 func match(r *batchv1.PodFailurePolicyRule, p *corev1.Pod) (why string, matches bool) {
 	if codes := r.OnExitCodes; codes != nil {
 		for _, statuses := range [][]corev1.ContainerStatus{p.Status.ContainerStatuses, p.Status.InitContainerStatuses} {
@@ -79,7 +79,7 @@ func matchExit(r *batchv1.PodFailurePolicyOnExitCodesRequirement, container stri
 	return false
 }
 
-// succeeds tells whether a success policy is content with the indexes that have
+// succeeds reports whether a success policy is content with the indexes that have
 // succeeded, and by which rule.
 func succeeds(policy *batchv1.SuccessPolicy, done indexes, completions int) (message string, ok bool) {
 	if policy == nil || len(done) == 0 {

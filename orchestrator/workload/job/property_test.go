@@ -134,7 +134,7 @@ func (s *stage) startFragile() {
 	s.fragile.mu.Unlock()
 	jobs := registry.For[*batchv1.Job](s.Registry)
 	s.bed.stop = s.Run(New(Options{
-		Pods: s.fragile, Jobs: fragileJobs{jobs, s.fragile}, Recorder: s.Recorder, Feeds: s.Feeds, Workers: 2,
+		Pods: s.fragile, Jobs: fragileJobs{jobs, s.fragile}, Env: s.Env(), Workers: 2,
 	}).Run)
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/ptr"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/workload"
 )
 
@@ -61,9 +62,9 @@ func (s snapshot) facts() *facts {
 	slices.SortStableFunc(f.owned, func(a, b *corev1.Pod) int { return indexOf(a) - indexOf(b) })
 	for _, p := range f.owned {
 		switch {
-		case workload.Active(p):
+		case podfacts.Active(p):
 			f.active = append(f.active, p)
-		case workload.Terminating(p):
+		case podfacts.Terminating(p):
 			f.terminating++
 		}
 	}
@@ -144,7 +145,7 @@ func (f *facts) countIndexes() {
 	}
 }
 
-// hasLost tells whether with this pod its index has failed for good.
+// hasLost reports whether with this pod its index has failed for good.
 func (f *facts) hasLost(p *corev1.Pod) bool {
 	if !f.perIndex() || !f.hasFailed(p) {
 		return false
@@ -180,13 +181,13 @@ func activeIndexes(pods []*corev1.Pod) indexes {
 	return indexesOf(list)
 }
 
-// hasSucceeded tells whether a pod counts as succeeded: it has, and was not noted
+// hasSucceeded reports whether a pod counts as succeeded: it has, and was not noted
 // as failed before, when it was told to go.
 func (f *facts) hasSucceeded(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded && !f.uncounted.failed.Has(p.UID)
 }
 
-// hasFailed tells whether a pod counts as failed: it has, or it is told to go and
+// hasFailed reports whether a pod counts as failed: it has, or it is told to go and
 // is not to be waited for.
 func (f *facts) hasFailed(p *corev1.Pod) bool {
 	if p.Status.Phase == corev1.PodFailed {
@@ -214,6 +215,6 @@ func (s snapshot) replacesFailedOnly() bool {
 
 func (s snapshot) completions() int { return int(ptr.Deref(s.job.Spec.Completions, 0)) }
 
-// tracked tells whether a pod has not been counted yet: until then its finalizer
+// tracked reports whether a pod has not been counted yet: until then its finalizer
 // keeps it.
 func tracked(p *corev1.Pod) bool { return slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer) }

@@ -24,7 +24,6 @@ type Sweeper struct {
 
 // NewSweeper returns the controller. It needs neither Pods nor a Recorder.
 func NewSweeper(o Options) *Sweeper {
-	o = o.defaulted()
 	return &Sweeper{options: o, logger: o.Logger.With("controller", "ttl-after-finished")}
 }
 
@@ -39,7 +38,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 				}
 			}),
 		},
-		Clock: s.options.Clock, Logger: s.options.Logger, Metrics: s.options.Metrics,
+		Env: s.options.Env,
 	}
 	return loop.Run(ctx)
 }

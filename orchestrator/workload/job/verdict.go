@@ -84,7 +84,7 @@ func (f *facts) failure() *verdict {
 	return nil
 }
 
-// restartedTooOften tells whether the containers of pods that restart them by
+// restartedTooOften reports whether the containers of pods that restart them by
 // themselves have been restarted as often as the job may fail.
 func (f *facts) restartedTooOften() bool {
 	if f.job.Spec.Template.Spec.RestartPolicy != corev1.RestartPolicyOnFailure {
@@ -114,7 +114,7 @@ func (f *facts) timeLeft() (left time.Duration, limited bool) {
 	return f.started.Add(time.Duration(*deadline) * time.Second).Sub(f.now), true
 }
 
-// Finished tells whether a job has ended, and how: Complete or Failed.
+// Finished reports whether a job has ended, and how: Complete or Failed.
 func Finished(j *batchv1.Job) (batchv1.JobConditionType, bool) {
 	for _, t := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed} {
 		if c := condition(j, t); c != nil && c.Status == corev1.ConditionTrue {

@@ -39,9 +39,10 @@ func verdictBed(t *testing.T, change func(*batchv1.Job)) (*bed, fragile) {
 	jobs := registry.For[*batchv1.Job](b.Registry)
 	f := fragile{registry.For[*corev1.Pod](b.Registry), jobs, &sync.Mutex{}, ptr.To(-1), new(bool)}
 	start := func() func() {
-		return b.Run(New(Options{Pods: swift{f}, Jobs: fragileJobs{jobs, f}, Recorder: b.Recorder, Feeds: b.Feeds, Workers: 2}).Run)
+		return b.Run(New(Options{Pods: swift{f}, Jobs: fragileJobs{jobs, f}, Env: b.Env(), Workers: 2}).Run)
 	}
-	b.stop = start()
+	b.restart = func() { b.stop = start() }
+	b.restart()
 	j := newJob("calc", 2, 2)
 	change(j)
 	testbed.Create(b.Bed, j)
@@ -98,5 +99,24 @@ func TestVerdictOfPolicyOutlivesItsPod(t *testing.T) {
 		if c := condition(b.job("calc"), batchv1.JobFailed); c == nil || c.Reason != batchv1.JobReasonPodFailurePolicy {
 			t.Errorf("conditions %+v", b.job("calc").Status.Conditions)
 		}
+	})
+}
+
+// TestPodsThatAreNotNeededDoNotFail: once the success policy is met, the other pods are deleted. One
+// that exits with an error because of that, before the books are kept, is no failure of the job. One
+// that did before is.
+func TestPodsThatAreNotNeededDoNotFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := verdictBed(t, func(j *batchv1.Job) {
+			j.Spec.Completions, j.Spec.Parallelism, j.Spec.CompletionMode = ptr.To[int32](3), ptr.To[int32](3), ptr.To(batchv1.IndexedCompletion)
+			j.Spec.SuccessPolicy = &batchv1.SuccessPolicy{Rules: []batchv1.SuccessPolicyRule{{SucceededCount: ptr.To[int32](1)}}}
+		})
+		pods := b.running()
+		b.stop()
+		b.end(pods[0], corev1.PodFailed, 1)
+		time.Sleep(time.Second)
+		b.end(pods[1], corev1.PodSucceeded, 0)
+		b.restart()
+		b.expect("calc", "0 active 0 ready 0 terminating 1 succeeded 1 failed SuccessCriteriaMet=True(SuccessPolicy) Complete=True(SuccessPolicy)")
 	})
 }

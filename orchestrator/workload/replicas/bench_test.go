@@ -33,7 +33,7 @@ func bringUp(b *testing.B, sets int) {
 	b.StopTimer()
 	bed := testbed.New(b)
 	c := NewReplicaSets(registry.For[*appsv1.ReplicaSet](bed.Registry), Options{
-		Pods: registry.For[*corev1.Pod](bed.Registry), Recorder: func(string) Recorder { return bed.Recorder }, Feeds: bed.Feeds, Workers: 16,
+		Pods: registry.For[*corev1.Pod](bed.Registry), Env: bed.Env(), Workers: 16,
 	})
 	defer bed.Run(c.Run)()
 	done := make(chan struct{})

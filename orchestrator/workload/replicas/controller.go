@@ -30,9 +30,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
@@ -56,22 +54,13 @@ type Sets[T store.Object] interface {
 	UpdateStatus(ctx context.Context, namespace, name string, change func(T) error) (T, error)
 }
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
 // Options are what a controller needs.
 type Options struct {
+	controller.Env
+
 	Pods Pods
-	// Recorder gives the recorder of a component.
-	Recorder func(component string) Recorder
-	Feeds    *controller.Feeds
 	// Workers is how many sets are looked at a time.
 	Workers int
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
 }
 
 // Controller reconciles the sets of one kind.
@@ -79,7 +68,7 @@ type Controller[T store.Object] struct {
 	kind     kind[T]
 	sets     Sets[T]
 	pods     Pods
-	recorder Recorder
+	recorder controller.Recorder
 	options  Options
 	logger   *slog.Logger
 }
@@ -95,12 +84,6 @@ func NewReplicationControllers(sets Sets[*corev1.ReplicationController], o Optio
 }
 
 func newController[T store.Object](k kind[T], sets Sets[T], o Options) *Controller[T] {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Controller[T]{
 		kind: k, sets: sets, pods: o.Pods, recorder: o.Recorder(k.component), options: o,
 		logger: o.Logger.With("controller", k.name),
@@ -115,7 +98,7 @@ func (c *Controller[T]) Run(ctx context.Context) error {
 			controller.Own(c.options.Feeds.Of(c.kind.resource)),
 			controller.Follow(c.options.Feeds.Of("pods"), c.concerns),
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	return loop.Run(ctx)
 }
@@ -135,7 +118,7 @@ func (c *Controller[T]) reconcile(ctx context.Context, key types.NamespacedName)
 	}
 	p := c.plan(s)
 	for p.claims() {
-		if err := c.claim(ctx, s, p); err != nil {
+		if err := workload.AdoptAndRelease(ctx, c.pods, workload.OwnerIn(c.sets, object, c.kind.gvk), p.adopt, p.release); err != nil {
 			return 0, err
 		}
 		// A pod may have gone before it could be adopted, so count again.
@@ -165,9 +148,11 @@ func (c *Controller[T]) report(ctx context.Context, s set, f *failure) (time.Dur
 	}
 	namespace, name := s.object.GetNamespace(), s.object.GetName()
 	_, err := c.sets.UpdateStatus(ctx, namespace, name, func(current T) error {
-		if current.GetUID() == s.object.GetUID() {
-			c.kind.setStatus(current, status)
+		now, err := c.kind.view(current)
+		if err != nil || current.GetUID() != s.object.GetUID() || !apiequality.Semantic.DeepEqual(now.status, s.status) {
+			return controller.ErrOvertaken
 		}
+		c.kind.setStatus(current, status)
 		return nil
 	})
 	if err != nil && !apierrors.IsNotFound(err) {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"skiff/orchestrator/controller"
 	"skiff/orchestrator/workload"
 )
 
@@ -23,31 +23,6 @@ const (
 
 // deleters is how many pods are deleted at a time.
 const deleters = 64
-
-// claim carries out the plan's adoptions and releases.
-func (c *Controller[T]) claim(ctx context.Context, s set, p plan) error {
-	var errs []error
-	for _, pod := range p.release {
-		errs = append(errs, workload.Release(ctx, c.pods, pod, s.object))
-	}
-	for _, pod := range p.adopt {
-		errs = append(errs, c.adopt(ctx, s, pod))
-	}
-	return errors.Join(errs...)
-}
-
-// adopt looks first whether the set still is what it was when the plan was
-// made: one that is being deleted must not take over pods.
-func (c *Controller[T]) adopt(ctx context.Context, s set, pod *corev1.Pod) error {
-	current, err := c.sets.Get(s.object.GetNamespace(), s.object.GetName())
-	if err != nil {
-		return fmt.Errorf("adopting pod %s: %w", pod.Name, err)
-	}
-	if current.GetUID() != s.object.GetUID() || current.GetDeletionTimestamp() != nil {
-		return fmt.Errorf("adopting pod %s: its new controller is being deleted", pod.Name)
-	}
-	return workload.Adopt(ctx, c.pods, pod, s.object, c.kind.gvk)
-}
 
 // scale carries out the plan's creations or deletions.
 func (c *Controller[T]) scale(ctx context.Context, s set, p plan) *failure {
@@ -86,13 +61,13 @@ func (c *Controller[T]) create(ctx context.Context, s set) error {
 }
 
 func (c *Controller[T]) delete(ctx context.Context, s set, pod *corev1.Pod) error {
-	err := c.pods.Delete(ctx, pod.Namespace, pod.Name, *metav1.NewPreconditionDeleteOptions(string(pod.UID)))
+	err := c.pods.Delete(ctx, pod.Namespace, pod.Name, controller.AsSeen(pod))
 	switch {
 	case err == nil:
 		c.recorder.Event(s.object, corev1.EventTypeNormal, successfulDelete, "Deleted pod: %s", pod.Name)
 		return nil
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // it is gone, or another has its name; the next look will see
+		return nil // it is gone or has changed, and the next look will see
 	case ctx.Err() == nil:
 		c.recorder.Event(s.object, corev1.EventTypeWarning, failedDelete, "Error deleting: %v", err)
 	}

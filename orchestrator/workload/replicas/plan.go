@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/workload"
 )
 
@@ -36,7 +37,7 @@ type plan struct {
 	current, desired int
 }
 
-// claims tells whether the plan changes which pods are the set's.
+// claims reports whether the plan changes which pods are the set's.
 func (p plan) claims() bool { return len(p.adopt)+len(p.release) > 0 }
 
 // String is the plan's steps, one a line, each with its cause.
@@ -85,7 +86,7 @@ func makePlan(s snapshot) plan {
 func activeOf(pods []*corev1.Pod) []*corev1.Pod {
 	var active []*corev1.Pod
 	for _, p := range pods {
-		if workload.Active(p) {
+		if podfacts.Active(p) {
 			active = append(active, p)
 		}
 	}

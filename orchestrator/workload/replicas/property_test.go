@@ -14,10 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"pgregory.net/rapid"
 
+	"skiff/manifests/podfacts"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/internal/testbed"
-	"skiff/orchestrator/workload"
 	"skiff/store"
 )
 
@@ -67,9 +67,9 @@ type stage struct {
 
 func play(t *testing.T, acts []act, settle bool) string {
 	s := &stage{Bed: testbed.New(t), t: t, active: map[types.UID]int{}}
-	s.options = Options{Pods: registry.For[*corev1.Pod](s.Registry), Recorder: func(string) Recorder { return s.Recorder }, Feeds: s.Feeds, Workers: 2}
+	s.options = Options{Pods: registry.For[*corev1.Pod](s.Registry), Env: s.Env(), Workers: 2}
 	s.start()
-	s.Run(garbage.New(garbage.Options{Registry: s.Registry, Recorder: s.Recorder, Feeds: s.Feeds, Workers: 4}).Run)
+	s.Run(garbage.New(garbage.Options{Env: s.Env(), Workers: 4}).Run)
 	if settle {
 		if _, err := s.Feeds.Of("pods").Subscribe(t.Context(), s.count); err != nil {
 			t.Fatal(err)
@@ -80,16 +80,16 @@ func play(t *testing.T, acts []act, settle bool) string {
 	for _, a := range acts {
 		s.act(a)
 		if settle {
-			synctest.Wait()
+			testbed.Settled()
 			if failure := s.judge(); failure != "" {
 				return fmt.Sprintf("after %s: %s", a, failure)
 			}
 		}
 	}
-	s.act(act{"reap", 0})
-	synctest.Wait()
-	s.act(act{"reap", 0})
-	synctest.Wait()
+	for range 2 {
+		s.act(act{"reap", 0})
+		testbed.Settled()
+	}
 	return s.judge()
 }
 
@@ -102,7 +102,7 @@ func (s *stage) count(e store.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	owner := func(o store.Object) types.UID {
-		if p, ok := o.(*corev1.Pod); ok && workload.Active(p) {
+		if p, ok := o.(*corev1.Pod); ok && podfacts.Active(p) {
 			if ref := metav1.GetControllerOf(p); ref != nil {
 				return ref.UID
 			}
@@ -136,9 +136,9 @@ func (s *stage) judge() string {
 	for _, p := range testbed.List[*corev1.Pod](s.Bed, "default") {
 		ref := metav1.GetControllerOf(p)
 		switch {
-		case ref == nil && p.Labels["app"] == "kubia" && workload.Active(p) && exists && rs.DeletionTimestamp == nil:
+		case ref == nil && p.Labels["app"] == "kubia" && podfacts.Active(p) && exists && rs.DeletionTimestamp == nil:
 			return fmt.Sprintf("pod %s is selected and has no controller", p.Name)
-		case ref == nil || !workload.Active(p):
+		case ref == nil || !podfacts.Active(p):
 		case !exists || ref.UID != rs.UID:
 			return fmt.Sprintf("pod %s is active and its controller is gone", p.Name)
 		case p.Labels["app"] != "kubia" && rs.DeletionTimestamp == nil:
@@ -204,6 +204,6 @@ func (s *stage) act(a act) {
 	case "fail":
 		_, _ = client.UpdateStatus(ctx, "default", pod.Name, func(p *corev1.Pod) error { p.Status.Phase = corev1.PodFailed; return nil })
 	case "run":
-		_ = s.Registry.Pods().Bind(ctx, "default", pod.Name, "node")
+		_ = s.Bind(ctx, "default", pod.Name, "node")
 	}
 }

@@ -67,8 +67,8 @@ type bed struct {
 func newBed(t *testing.T) *bed {
 	b := &bed{Bed: testbed.New(t), t: t, createError: func() error { return nil }, beforeUpdate: func(string) {}}
 	o := Options{
-		Pods:     faultyPods{registry.For[*corev1.Pod](b.Registry), b},
-		Recorder: func(string) Recorder { return b.Recorder }, Feeds: b.Feeds, Workers: 4,
+		Pods: faultyPods{registry.For[*corev1.Pod](b.Registry), b},
+		Env:  b.Env(), Workers: 4,
 	}
 	b.sets = NewReplicaSets(registry.For[*appsv1.ReplicaSet](b.Registry), o)
 	controllers := NewReplicationControllers(registry.For[*corev1.ReplicationController](b.Registry), o)
@@ -133,7 +133,7 @@ func (b *bed) status(name string) appsv1.ReplicaSetStatus {
 // run makes a pod run on a node and be ready.
 func (b *bed) run(name string) {
 	b.t.Helper()
-	if err := b.Registry.Pods().Bind(b.t.Context(), "default", name, "node"); err != nil {
+	if err := b.Bind(b.t.Context(), "default", name, "node"); err != nil {
 		b.t.Fatal(err)
 	}
 	testbed.UpdateStatus(b.Bed, "default", name, func(p *corev1.Pod) {
@@ -234,7 +234,7 @@ func TestNoLookCreatesTwice(t *testing.T) {
 		b := testbed.New(t)
 		testbed.Create(b, replicaSet("kubia", 20, kubia))
 		c := NewReplicaSets(registry.For[*appsv1.ReplicaSet](b.Registry), Options{
-			Pods: registry.For[*corev1.Pod](b.Registry), Recorder: func(string) Recorder { return b.Recorder }, Feeds: b.Feeds,
+			Pods: registry.For[*corev1.Pod](b.Registry), Env: b.Env(),
 		})
 		key := types.NamespacedName{Namespace: "default", Name: "kubia"}
 		look := func(want int) {
@@ -413,6 +413,27 @@ func TestPodThatGoesBeforeItIsAdoptedIsReplaced(t *testing.T) {
 	})
 }
 
+// TestSetThatGoesBeforeItAdoptsIsLeft: a set that is no more adopts nothing, and nobody goes on
+// trying.
+func TestSetThatGoesBeforeItAdoptsIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		tries := 0
+		b.beforeUpdate = func(string) {
+			switch tries++; tries {
+			case 1:
+				testbed.Kill[*appsv1.ReplicaSet](b.Bed, "default", "kubia")
+			case 2:
+				t.Error("the pod is to be adopted again by the set that is gone")
+				testbed.Kill[*corev1.Pod](b.Bed, "default", "orphan") // lest it be tried for ever
+			}
+		}
+		testbed.Create(b.Bed, testbed.Pod("default", "orphan", kubia))
+		testbed.Create(b.Bed, replicaSet("kubia", 1, kubia))
+		b.expect("the set went", "nobody")
+	})
+}
+
 func TestBurstIsBounded(t *testing.T) {
 	p := makePlan(snapshot{set: viewOf(t, replicaSet("kubia", 2147483647, kubia)), now: time.Now()})
 	if got, want := p.String(), "create 500 pods: 0 current, 2147483647 desired"; got != want {
@@ -434,7 +455,7 @@ func TestPodsWithoutRoomAreNotMade(t *testing.T) {
 		expect("new sets", workload.Waiting, workload.Waiting)
 		for i, name := range b.podNames() {
 			if i%10 == 0 {
-				if err := b.Registry.Pods().Bind(t.Context(), "default", name, "node"); err != nil {
+				if err := b.Bind(t.Context(), "default", name, "node"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -453,7 +474,7 @@ func TestFullSpeedWhereThereIsRoom(t *testing.T) {
 		b := newBed(t)
 		detach, err := b.Feeds.Of("pods").Subscribe(t.Context(), func(e store.Event) {
 			if e.Type == watch.Added {
-				go func() { _ = b.Registry.Pods().Bind(t.Context(), "default", e.Object.GetName(), "node") }()
+				go func() { _ = b.Bind(t.Context(), "default", e.Object.GetName(), "node") }()
 			}
 		})
 		if err != nil {
@@ -470,7 +491,7 @@ func TestErrorsOfPodsAndOfTheStatusAreBothTold(t *testing.T) {
 	testbed.Create(b, replicaSet("kubia", 1, kubia))
 	pods := &bed{createError: func() error { return errors.New("no pod") }, beforeUpdate: func(string) {}}
 	c := NewReplicaSets(unwritable{registry.For[*appsv1.ReplicaSet](b.Registry)}, Options{
-		Pods: faultyPods{registry.For[*corev1.Pod](b.Registry), pods}, Recorder: func(string) Recorder { return b.Recorder }, Feeds: b.Feeds,
+		Pods: faultyPods{registry.For[*corev1.Pod](b.Registry), pods}, Env: b.Env(),
 	})
 	_, err := c.reconcile(t.Context(), types.NamespacedName{Namespace: "default", Name: "kubia"})
 	if want := "no pod\nwriting the status of replicaset default/kubia: no status"; err == nil || err.Error() != want {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/workload"
 )
 
@@ -32,9 +33,9 @@ func statusOf(s snapshot, reportsTerminating bool, f *failure) (appsv1.ReplicaSe
 	var terminating int32
 	for _, p := range workload.Claim(s.set.object, s.set.selector, s.pods).Owned {
 		switch {
-		case workload.Active(p):
+		case podfacts.Active(p):
 			owned = append(owned, p)
-		case workload.Terminating(p):
+		case podfacts.Terminating(p):
 			terminating++
 		}
 	}
@@ -43,17 +44,17 @@ func statusOf(s snapshot, reportsTerminating bool, f *failure) (appsv1.ReplicaSe
 		if full.Matches(labels.Set(p.Labels)) {
 			status.FullyLabeledReplicas++
 		}
-		if workload.Ready(p) {
+		if podfacts.Ready(p) {
 			status.ReadyReplicas++
 		}
-		if workload.Available(p, minReady, s.now) {
+		if podfacts.Available(p, minReady, s.now) {
 			status.AvailableReplicas++
 		}
 	}
 	if reportsTerminating {
 		status.TerminatingReplicas = ptr.To(terminating)
 	}
-	return status, workload.NextAvailable(owned, minReady, s.now)
+	return status, podfacts.NextAvailable(owned, minReady, s.now)
 }
 
 // conditions are the old ones with ReplicaFailure set as it should be. One that

@@ -32,7 +32,7 @@ type plan struct {
 	older, equals []*appsv1.ControllerRevision
 }
 
-// claims tells whether the plan changes which revisions are the owner's.
+// claims reports whether the plan changes which revisions are the owner's.
 func (p plan) claims() bool { return len(p.adopt)+len(p.release) > 0 }
 
 // String is the plan's steps, one a line, each with its cause.

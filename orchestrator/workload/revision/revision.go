@@ -13,10 +13,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"skiff/orchestrator/controller"
 	"skiff/orchestrator/workload"
-	"skiff/store"
 )
 
 // Revisions reads and writes revisions; a registry.Client is one.
@@ -30,16 +29,13 @@ type Revisions interface {
 
 // Owner is a DaemonSet or a StatefulSet, as far as its history goes.
 type Owner struct {
-	Object   store.Object
-	Kind     schema.GroupVersionKind
+	workload.Owner
 	Selector labels.Selector
 	Template *corev1.PodTemplateSpec
 	// HashLabel is the label of a revision that holds its hash.
 	HashLabel string
 	// Collisions is how often a new revision's name turned out to be another's.
 	Collisions int32
-	// Alive fails when the owner may not adopt any more.
-	Alive func() error
 }
 
 // History is an owner's revisions.
@@ -71,7 +67,7 @@ func (h History) Named(name string) *appsv1.ControllerRevision {
 func Record(ctx context.Context, c Revisions, o Owner) (History, error) {
 	p, err := makePlan(o, c.List(o.Object.GetNamespace(), nil))
 	for err == nil && p.claims() {
-		if err = claim(ctx, c, o, p); err == nil {
+		if err = workload.AdoptAndRelease(ctx, c, o.Owner, p.adopt, p.release); err == nil {
 			p, err = makePlan(o, c.List(o.Object.GetNamespace(), nil))
 		}
 	}
@@ -84,6 +80,9 @@ func Record(ctx context.Context, c Revisions, o Owner) (History, error) {
 		h.Update, h.Collisions, err = create(ctx, c, o, p)
 	case p.update.Revision != p.number:
 		h.Update, err = c.Update(ctx, p.update.Namespace, p.update.Name, func(r *appsv1.ControllerRevision) error {
+			if r.UID != p.update.UID || r.Revision != p.update.Revision || !metav1.IsControlledBy(r, o.Object) {
+				return controller.ErrOvertaken
+			}
 			r.Revision = p.number
 			return nil
 		})
@@ -92,23 +91,6 @@ func Record(ctx context.Context, c Revisions, o Owner) (History, error) {
 		return h, fmt.Errorf("recording revision %d: %w", p.number, err)
 	}
 	return h, nil
-}
-
-func claim(ctx context.Context, c Revisions, o Owner, p plan) error {
-	for _, r := range p.release {
-		if err := workload.Release(ctx, c, r, o.Object); err != nil {
-			return err
-		}
-	}
-	for _, r := range p.adopt {
-		if err := o.Alive(); err != nil {
-			return fmt.Errorf("adopting revision %s: %w", r.Name, err)
-		}
-		if err := workload.Adopt(ctx, c, r, o.Object, o.Kind); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // maxCollisions ends the search for a name: so many different templates of one
@@ -137,10 +119,11 @@ func create(ctx context.Context, c Revisions, o Owner, p plan) (*appsv1.Controll
 	return nil, collisions, fmt.Errorf("no free name for a revision of %s after %d tries", o.Object.GetName(), maxCollisions)
 }
 
-// Delete removes revisions. It is not an error when one is gone.
+// Delete removes revisions. It is not an error when one is gone or has changed: then it stays until
+// the next look.
 func Delete(ctx context.Context, c Revisions, revisions []*appsv1.ControllerRevision) error {
 	for _, r := range revisions {
-		err := c.Delete(ctx, r.Namespace, r.Name, *metav1.NewPreconditionDeleteOptions(string(r.UID)))
+		err := c.Delete(ctx, r.Namespace, r.Name, controller.AsSeen(r))
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			return fmt.Errorf("deleting revision %s: %w", r.Name, err)
 		}

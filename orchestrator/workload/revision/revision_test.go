@@ -18,6 +18,7 @@ import (
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/internal/testbed"
+	"skiff/orchestrator/workload"
 )
 
 func template(image string) corev1.PodTemplateSpec {
@@ -53,8 +54,9 @@ func (h *history) record(image string, collisions int32) History {
 func (h *history) try(image string, collisions int32) (History, error) {
 	want := template(image)
 	return Record(h.t.Context(), registry.For[*appsv1.ControllerRevision](h.Registry), Owner{
-		Object: h.owner, Kind: appsv1.SchemeGroupVersion.WithKind("DaemonSet"), Selector: labels.SelectorFromSet(labels.Set{"app": "kubia"}),
-		Template: &want, HashLabel: "hash", Collisions: collisions, Alive: func() error { return h.alive },
+		Owner:    workload.Owner{Object: h.owner, Kind: appsv1.SchemeGroupVersion.WithKind("DaemonSet"), Alive: func() error { return h.alive }},
+		Selector: labels.SelectorFromSet(labels.Set{"app": "kubia"}),
+		Template: &want, HashLabel: "hash", Collisions: collisions,
 	})
 }
 
@@ -225,7 +227,7 @@ func TestSurplus(t *testing.T) {
 }
 
 func TestLongNamesAreCut(t *testing.T) {
-	o := Owner{Object: &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: strings.Repeat("x", 250)}}, Template: &corev1.PodTemplateSpec{}, HashLabel: "hash"}
+	o := Owner{Owner: workload.Owner{Object: &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: strings.Repeat("x", 250)}}}, Template: &corev1.PodTemplateSpec{}, HashLabel: "hash"}
 	if name := o.make(nil, "0123456789", 1).Name; len(name) != longestPrefix+11 || len(name) > 253 {
 		t.Errorf("a name of %d bytes", len(name))
 	}

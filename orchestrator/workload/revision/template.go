@@ -43,7 +43,7 @@ func Template(r *appsv1.ControllerRevision) (*corev1.PodTemplateSpec, error) {
 	return &defaulted.Template, nil
 }
 
-// means tells whether a revision's template says the same as another, in
+// means reports whether a revision's template says the same as another, in
 // whatever words: a default that a later version fills in must not have all pods
 // replaced.
 func means(r *appsv1.ControllerRevision, template *corev1.PodTemplateSpec) bool {

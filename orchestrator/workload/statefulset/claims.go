@@ -52,7 +52,7 @@ func mountClaims(set *appsv1.StatefulSet, pod *corev1.Pod, ordinal int) {
 	pod.Spec.Volumes = volumes
 }
 
-// mountsClaims tells whether a pod has the volumes it should have.
+// mountsClaims reports whether a pod has the volumes it should have.
 func mountsClaims(set *appsv1.StatefulSet, pod *corev1.Pod, ordinal int) bool {
 	for i := range set.Spec.VolumeClaimTemplates {
 		t := &set.Spec.VolumeClaimTemplates[i]
@@ -65,7 +65,7 @@ func mountsClaims(set *appsv1.StatefulSet, pod *corev1.Pod, ordinal int) bool {
 	return true
 }
 
-// mayUse tells whether a claim has a name that one of the set's pods would look
+// mayUse reports whether a claim has a name that one of the set's pods would look
 // for.
 func mayUse(set *appsv1.StatefulSet, claim string) bool {
 	return slices.ContainsFunc(set.Spec.VolumeClaimTemplates, func(t corev1.PersistentVolumeClaim) bool {
@@ -89,13 +89,13 @@ func holderOf(kind schema.GroupVersionKind, o metav1.Object) holder {
 	return holder{kind, o.GetName(), o.GetUID()}
 }
 
-// named tells whether a reference is to an object of the holder's kind and name,
+// named reports whether a reference is to an object of the holder's kind and name,
 // be it this one or another that had the name before.
 func (h holder) named(r metav1.OwnerReference) bool {
 	return r.APIVersion == h.kind.GroupVersion().String() && r.Kind == h.kind.Kind && r.Name == h.name
 }
 
-// stale tells whether a claim is owned by a former object of the holder's name:
+// stale reports whether a claim is owned by a former object of the holder's name:
 // the garbage collector will have it.
 func (h holder) stale(c *corev1.PersistentVolumeClaim) bool {
 	return slices.ContainsFunc(c.OwnerReferences, func(r metav1.OwnerReference) bool { return h.named(r) && r.UID != h.uid })
@@ -134,7 +134,7 @@ func (r retention) deletesWithScale() bool {
 	return r.policy.WhenScaled == appsv1.DeletePersistentVolumeClaimRetentionPolicyType
 }
 
-// foreign tells whether another controller owns the claim. Then nothing is added
+// foreign reports whether another controller owns the claim. Then nothing is added
 // to that.
 func (r retention) foreign(c *corev1.PersistentVolumeClaim) bool {
 	if !r.deletesWithSet() && !r.deletesWithScale() {
@@ -166,7 +166,7 @@ func (r retention) owners(c *corev1.PersistentVolumeClaim) []metav1.OwnerReferen
 	return kept
 }
 
-// settled tells whether a claim's owners are as they should be.
+// settled reports whether a claim's owners are as they should be.
 func (r retention) settled(c *corev1.PersistentVolumeClaim) bool {
 	same := func(a, b metav1.OwnerReference) bool {
 		return a.UID == b.UID && (a.Controller != nil && *a.Controller) == (b.Controller != nil && *b.Controller)

@@ -19,9 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	"skiff/manifests/registry"
@@ -55,24 +53,16 @@ type Sets interface {
 	UpdateStatus(ctx context.Context, namespace, name string, change func(*appsv1.StatefulSet) error) (*appsv1.StatefulSet, error)
 }
 
-// Recorder records events; an *events.Recorder is one.
-type Recorder interface {
-	Event(object runtime.Object, eventType, reason, format string, args ...any)
-}
-
 // Options are what the controller needs.
 type Options struct {
+	controller.Env
+
 	Sets      Sets
 	Pods      Pods
 	Claims    Claims
 	Revisions revision.Revisions
-	Recorder  Recorder
-	Feeds     *controller.Feeds
 	// Workers is how many sets are looked at a time.
 	Workers int
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
-	Metrics *controller.Metrics
 }
 
 // Controller reconciles StatefulSets.
@@ -81,21 +71,15 @@ type Controller struct {
 	pods         Pods
 	volumeClaims Claims
 	revisions    revision.Revisions
-	recorder     Recorder
+	recorder     controller.Recorder
 	options      Options
 	logger       *slog.Logger
 }
 
 // New returns the controller of StatefulSets.
 func New(o Options) *Controller {
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Controller{
-		sets: o.Sets, pods: o.Pods, volumeClaims: o.Claims, revisions: o.Revisions, recorder: o.Recorder, options: o,
+		sets: o.Sets, pods: o.Pods, volumeClaims: o.Claims, revisions: o.Revisions, recorder: o.Recorder(Component), options: o,
 		logger: o.Logger.With("controller", "statefulset"),
 	}
 }
@@ -109,7 +93,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			controller.Follow(c.options.Feeds.Of("pods"), c.podConcerns),
 			controller.Follow(c.options.Feeds.Of("persistentvolumeclaims"), c.claimConcerns),
 		},
-		Clock: c.options.Clock, Logger: c.options.Logger, Metrics: c.options.Metrics,
+		Env: c.options.Env,
 	}
 	return loop.Run(ctx)
 }
@@ -143,21 +127,9 @@ func (c *Controller) reconcile(ctx context.Context, key types.NamespacedName) (t
 
 func (c *Controller) record(ctx context.Context, set *appsv1.StatefulSet, selector labels.Selector) (revision.History, error) {
 	return revision.Record(ctx, c.revisions, revision.Owner{
-		Object: set, Kind: gvk, Selector: selector, Template: &set.Spec.Template, HashLabel: "controller.kubernetes.io/hash",
-		Collisions: ptr.Deref(set.Status.CollisionCount, 0), Alive: func() error { return c.alive(set) },
+		Owner: workload.OwnerIn(c.sets, set, gvk), Selector: selector, Template: &set.Spec.Template, HashLabel: "controller.kubernetes.io/hash",
+		Collisions: ptr.Deref(set.Status.CollisionCount, 0),
 	})
-}
-
-// alive fails when a set is being deleted: then it must not take over anything.
-func (c *Controller) alive(set *appsv1.StatefulSet) error {
-	current, err := c.sets.Get(set.Namespace, set.Name)
-	if err != nil {
-		return err
-	}
-	if current.UID != set.UID || current.DeletionTimestamp != nil {
-		return fmt.Errorf("StatefulSet %s is being deleted", set.Name)
-	}
-	return nil
 }
 
 // work makes a plan and carries it out.
@@ -174,7 +146,7 @@ func (c *Controller) work(ctx context.Context, set *appsv1.StatefulSet, selector
 		if !p.claims() {
 			return c.execute(ctx, s, p)
 		}
-		if err := c.claim(ctx, s, p); err != nil {
+		if err := workload.AdoptAndRelease(ctx, c.pods, workload.OwnerIn(c.sets, s.set, gvk), p.adopt, p.release); err != nil {
 			return err
 		}
 	}
@@ -189,7 +161,7 @@ func (c *Controller) observe(set *appsv1.StatefulSet, selector labels.Selector, 
 	if s.current == nil {
 		s.current = s.update
 	}
-	s.pods = workload.Candidates(c.pods, set, c.controllerOf)
+	s.pods = workload.Candidates(c.pods, set, controllerOf)
 	if len(set.Spec.VolumeClaimTemplates) > 0 {
 		for _, claim := range c.volumeClaims.List(set.Namespace, nil) {
 			s.claims[claim.Name] = claim
@@ -205,10 +177,12 @@ func (c *Controller) report(ctx context.Context, s *snapshot, collisions int32) 
 		return after, nil
 	}
 	_, err := c.sets.UpdateStatus(ctx, s.set.Namespace, s.set.Name, func(current *appsv1.StatefulSet) error {
-		if current.UID == s.set.UID {
-			status.Conditions = current.Status.Conditions // they are not the controller's
-			current.Status = status
+		seen := s.set.Status
+		seen.Conditions, status.Conditions = current.Status.Conditions, current.Status.Conditions // they are not the controller's
+		if current.UID != s.set.UID || !apiequality.Semantic.DeepEqual(current.Status, seen) {
+			return controller.ErrOvertaken
 		}
+		current.Status = status
 		return nil
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -237,7 +211,7 @@ func (c *Controller) trim(ctx context.Context, set *appsv1.StatefulSet, h revisi
 // podConcerns adds the sets that a change of a pod concerns.
 func (c *Controller) podConcerns(now, before *corev1.Pod, add func(types.NamespacedName)) {
 	var none types.NamespacedName
-	is, was := c.controllerOf(now), c.controllerOf(before)
+	is, was := controllerOf(now), controllerOf(before)
 	if was != none && was != is {
 		add(was)
 	}
@@ -261,16 +235,12 @@ func (c *Controller) byName(p *corev1.Pod, add func(types.NamespacedName)) {
 	}
 }
 
-// controllerOf names the StatefulSet that a pod says controls it.
-func (c *Controller) controllerOf(p *corev1.Pod) (none types.NamespacedName) {
+// controllerOf names the StatefulSet that a pod says controls it, none if p is nil.
+func controllerOf(p *corev1.Pod) (none types.NamespacedName) {
 	if p == nil {
 		return none
 	}
-	ref := metav1.GetControllerOfNoCopy(p)
-	if ref == nil || ref.Kind != gvk.Kind {
-		return none
-	}
-	return types.NamespacedName{Namespace: p.Namespace, Name: ref.Name}
+	return workload.ControllerOf(p, gvk)
 }
 
 // claimConcerns adds the sets whose pods would look for a claim that comes or

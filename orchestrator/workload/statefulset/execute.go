@@ -6,28 +6,14 @@ import (
 	"fmt"
 	"sync"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"skiff/orchestrator/controller"
 	"skiff/orchestrator/workload"
 )
-
-// claim carries out the plan's adoptions and releases.
-func (c *Controller) claim(ctx context.Context, s *snapshot, p plan) error {
-	var errs []error
-	for _, pod := range p.release {
-		errs = append(errs, workload.Release(ctx, c.pods, pod, s.set))
-	}
-	for _, pod := range p.adopt {
-		err := c.alive(s.set)
-		if err == nil {
-			err = workload.Adopt(ctx, c.pods, pod, s.set, gvk)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
 
 // execute carries out the plan's phases, one after another.
 func (c *Controller) execute(ctx context.Context, s *snapshot, p plan) error {
@@ -105,7 +91,10 @@ func (c *Controller) createClaim(ctx context.Context, s *snapshot, step step) er
 	case err == nil:
 		c.recorder.Event(s.set, corev1.EventTypeNormal, "SuccessfulCreate", "Create Claim %s Pod %s in StatefulSet %s success", step.name, pod, s.set.Name)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-	case ctx.Err() == nil && !apierrors.IsAlreadyExists(err):
+		return nil // the set goes with its namespace
+	case apierrors.IsAlreadyExists(err):
+		return controller.ErrOvertaken // somebody has made it meanwhile
+	case ctx.Err() == nil:
 		c.recorder.Event(s.set, corev1.EventTypeWarning, "FailedCreate", "Create Claim %s for Pod %s in StatefulSet %s failed error: %v", step.name, pod, s.set.Name, err)
 		err = fmt.Errorf("failed to create PVC %s: %w", step.name, err)
 		c.tell(ctx, s, "Create", pod, err)
@@ -125,13 +114,27 @@ func (c *Controller) ownClaim(ctx context.Context, s *snapshot, step step) error
 			"PersistentVolumeClaim %s has a conflicting OwnerReference that acts as a manging controller, the retention policy is ignored for this claim", step.name)
 	}
 	_, err := c.volumeClaims.Update(ctx, step.claim.Namespace, step.claim.Name, func(current *corev1.PersistentVolumeClaim) error {
-		if current.UID == step.claim.UID {
-			current.OwnerReferences = r.owners(current)
+		if current.UID != step.claim.UID {
+			return controller.ErrOvertaken
 		}
+		if err := c.unchanged(s.set); err != nil {
+			return err
+		}
+		current.OwnerReferences = r.owners(current)
 		return nil
 	})
 	if apierrors.IsNotFound(err) {
 		return nil // the next look will see
+	}
+	return err
+}
+
+// unchanged fails with controller.ErrOvertaken unless the set still asks for what was planned. With
+// the retention policy, data goes with the pods that are scaled away.
+func (c *Controller) unchanged(seen *appsv1.StatefulSet) error {
+	set, err := c.sets.Get(seen.Namespace, seen.Name)
+	if apierrors.IsNotFound(err) || err == nil && (set.UID != seen.UID || set.Generation != seen.Generation) {
+		return controller.ErrOvertaken
 	}
 	return err
 }
@@ -154,25 +157,32 @@ func (c *Controller) createPod(ctx context.Context, s *snapshot, step step) erro
 
 func (c *Controller) updatePod(ctx context.Context, s *snapshot, step step) error {
 	_, err := c.pods.Update(ctx, step.pod.Namespace, step.pod.Name, func(current *corev1.Pod) error {
-		if current.UID == step.pod.UID {
-			identify(current, step.ordinal)
-			if !mountsClaims(s.set, current, step.ordinal) {
-				mountClaims(s.set, current, step.ordinal)
-			}
+		if !metav1.IsControlledBy(current, s.set) || current.UID != step.pod.UID {
+			return controller.ErrOvertaken
+		}
+		identify(current, step.ordinal)
+		if !mountsClaims(s.set, current, step.ordinal) {
+			mountClaims(s.set, current, step.ordinal)
 		}
 		return nil
 	})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
+	if errors.Is(err, controller.ErrOvertaken) {
+		return err
+	}
 	c.tell(ctx, s, "Update", step.name, err)
 	return err
 }
 
 func (c *Controller) deletePod(ctx context.Context, s *snapshot, step step) error {
-	err := c.pods.Delete(ctx, step.pod.Namespace, step.pod.Name, *metav1.NewPreconditionDeleteOptions(string(step.pod.UID)))
+	if err := c.unchanged(s.set); err != nil {
+		return err
+	}
+	err := c.pods.Delete(ctx, step.pod.Namespace, step.pod.Name, controller.AsSeen(step.pod))
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // it is gone, or another has its name; the next look will see
+		return controller.ErrOvertaken // it is gone or has changed
 	}
 	c.tell(ctx, s, "Delete", step.name, err)
 	return err

@@ -88,7 +88,7 @@ func TestPodsWithoutRoomAreNotMade(t *testing.T) {
 		}
 		expect("a new set", workload.Waiting)
 		for i := range 10 {
-			if err := b.Registry.Pods().Bind(t.Context(), "default", fmt.Sprint("web-", i), "node"); err != nil {
+			if err := b.Bind(t.Context(), "default", fmt.Sprint("web-", i), "node"); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/workload"
 	"skiff/orchestrator/workload/revision"
 )
@@ -187,7 +188,7 @@ func (p *planner) next(phase int) {
 	p.turn = nil
 }
 
-// keep sees to it that each ordinal has its pod, and tells whether the plan may go
+// keep sees to it that each ordinal has its pod, and reports whether the plan may go
 // on: a set that keeps an order waits for each pod to be available before it looks
 // at the next.
 func (p *planner) keep() bool {
@@ -223,7 +224,7 @@ func (p *planner) due() []int {
 func (p *planner) existing() []int { return slices.Sorted(maps.Keys(p.replicas)) }
 
 func activeOf(pods map[int]*corev1.Pod) []*corev1.Pod {
-	return slices.DeleteFunc(slices.Collect(maps.Values(pods)), func(p *corev1.Pod) bool { return !workload.Active(p) })
+	return slices.DeleteFunc(slices.Collect(maps.Values(pods)), func(p *corev1.Pod) bool { return !podfacts.Active(p) })
 }
 
 func (p *planner) keepOne(ordinal int, pod *corev1.Pod) (blocked bool) {
@@ -233,7 +234,7 @@ func (p *planner) keepOne(ordinal int, pod *corev1.Pod) (blocked bool) {
 	}
 	going := pod.DeletionTimestamp != nil
 	switch {
-	case workload.Finished(pod):
+	case podfacts.Terminal(pod):
 		if !going {
 			p.add(step{do: deletePod, ordinal: ordinal, pod: pod, cause: "it has ended in phase " + string(pod.Status.Phase)})
 		}
@@ -343,7 +344,7 @@ func (p *planner) firstUnhealthy() *corev1.Pod {
 	return nil
 }
 
-// outdated tells whether an update has to replace a pod.
+// outdated reports whether an update has to replace a pod.
 func (p *planner) outdated(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && revision.PodLabel(pod) != p.update.Name
 }

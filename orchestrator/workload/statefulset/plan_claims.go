@@ -23,7 +23,7 @@ func (p *planner) claimsOf(ordinal int) []*corev1.PersistentVolumeClaim {
 	return out
 }
 
-// makeClaims plans the claims that an ordinal misses, and tells whether its pod
+// makeClaims plans the claims that an ordinal misses, and reports whether its pod
 // can have them all.
 func (p *planner) makeClaims(ordinal int, pod *corev1.Pod) bool {
 	r := p.retention(ordinal, pod)

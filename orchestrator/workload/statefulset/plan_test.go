@@ -183,6 +183,7 @@ func TestPlan(t *testing.T) {
 		{"ordinals from 5", statefulSet(2, from(5)), "web-5", "create pod web-6 of revision web-new: ordinal 6 of 2 has none"},
 		{"those below the first go", statefulSet(1, from(2)), "web-0 web-1 web-2", "delete pod web-1: 1 replicas are wanted"},
 
+		{"scaled down, and has ended without losing its condition", statefulSet(0), "web-0/failed", "delete pod web-0: 0 replicas are wanted"},
 		{"scaled down from the top", statefulSet(1), "web-0 web-1 web-2", "delete pod web-2: 1 replicas are wanted"},
 		{"one at a time", statefulSet(1), "web-0 web-1 web-2/going", "wait for pod web-2: it is terminating"},
 		{"not while one within is not ready", statefulSet(1), "web-0/unready web-1", "wait for pod web-0: it is not running and ready"},

@@ -2,9 +2,9 @@ package statefulset
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -54,48 +54,49 @@ func play(t *testing.T, acts []act, together bool) string {
 	if together {
 		parallel(set)
 	}
-	var early []string
-	if !together {
-		if _, err := b.Feeds.Of("pods").Subscribe(t.Context(), func(e store.Event) {
-			if p, ok := e.Object.(*corev1.Pod); ok && e.Type == watch.Added {
-				early = append(early, b.predecessors(p)...)
-			}
-		}); err != nil {
-			t.Fatal(err)
+	b.followAvailability(together)
+	if _, err := b.Feeds.Of("pods").Subscribe(t.Context(), func(e store.Event) {
+		if p, ok := e.Object.(*corev1.Pod); ok && e.Type == watch.Added && !together {
+			b.lookBelow(p)
 		}
+	}); err != nil {
+		t.Fatal(err)
 	}
 	testbed.Create(b.Bed, set)
 	for _, a := range acts {
 		b.act(a)
 		synctest.Wait()
-		if len(early) > 0 {
-			return fmt.Sprintf("after %s: %s", a, strings.Join(early, ", "))
+		if wrong := b.faults.Found(); wrong != "" {
+			return fmt.Sprintf("after %s: %s", a, wrong)
 		}
 	}
 	b.settle()
+	if wrong := b.faults.Found(); wrong != "" {
+		return "while it settled: " + wrong
+	}
 	return b.judge()
 }
 
-// predecessors says which pods of lower ordinals were not ready when p came.
-func (b *bed) predecessors(p *corev1.Pod) (bad []string) {
+// lookBelow notes which pods of lower ordinals were not ready when p came.
+func (b *bed) lookBelow(p *corev1.Pod) {
 	set, ok := testbed.Get[*appsv1.StatefulSet](b.Bed, "default", "web")
 	n, member := ordinalOf(&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "web"}}, p.Name)
 	if !ok || !member || !metav1.IsControlledBy(p, set) {
-		return nil
+		return
 	}
 	for i := range n {
 		before, ok := testbed.Get[*corev1.Pod](b.Bed, "default", podName(set, i))
-		if !ok || before.DeletionTimestamp != nil || !runningAndReady(before) {
-			bad = append(bad, fmt.Sprintf("%s created while %s was not ready", p.Name, podName(set, i)))
+		if !ok || !available(before) {
+			b.faults.Blame("%s created while %s was not ready", p.Name, podName(set, i))
 		}
 	}
-	return bad
 }
 
 // settle lets the node agent do its work until nothing happens any more. A broken
 // rollout of a set that keeps an order has to be helped, as upstream's.
 func (b *bed) settle() {
 	for range 40 {
+		time.Sleep(time.Minute) // all backoffs are over
 		synctest.Wait()
 		set, _ := testbed.Get[*appsv1.StatefulSet](b.Bed, "default", "web")
 		for _, p := range testbed.List[*corev1.Pod](b.Bed, "default") {
@@ -105,6 +106,7 @@ func (b *bed) settle() {
 			inTheWay := p.Labels["app"] != "kubia" || !mountsClaims(set, p, n)
 			switch {
 			case p.DeletionTimestamp != nil, inTheWay:
+				b.removed(p.Name)
 				_ = registry.For[*corev1.Pod](b.Registry).Delete(b.t.Context(), "default", p.Name, *metav1.NewDeleteOptions(0))
 			case p.Status.Phase == corev1.PodFailed, metav1.GetControllerOfNoCopy(p) == nil:
 			case !runningAndReady(p):
@@ -113,9 +115,9 @@ func (b *bed) settle() {
 					return nil
 				})
 			}
+			synctest.Wait()
 		}
 	}
-	synctest.Wait()
 }
 
 // judge says what is not as it should be once nothing happens any more.
@@ -191,15 +193,17 @@ func (b *bed) act(a act) {
 	}
 	switch a.verb {
 	case "ready":
-		_ = b.Registry.Pods().Bind(ctx, "default", name, "node")
+		_ = b.Bind(ctx, "default", name, "node")
 		status(func(p *corev1.Pod) { setReady(p, true) })
 	case "unready":
 		status(func(p *corev1.Pod) { setReady(p, false) })
 	case "fail":
 		status(func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
 	case "kill":
+		b.removed(name)
 		_ = pods.Delete(ctx, "default", name, *metav1.NewDeleteOptions(0))
 	case "delete":
+		b.removed(name)
 		_ = pods.Delete(ctx, "default", name, metav1.DeleteOptions{})
 	case "relabel":
 		_, _ = pods.Update(ctx, "default", name, func(p *corev1.Pod) error {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/workload"
 	"skiff/orchestrator/workload/revision"
 )
@@ -121,11 +122,12 @@ func identify(pod *corev1.Pod, ordinal int) {
 	pod.Labels = labels
 }
 
-// available tells whether a pod counts as serving.
+// available reports whether a pod counts as serving. One that has ended may still have the condition
+// Ready: whoever ends a pod whose node is gone writes its phase alone.
 func (s *snapshot) available(p *corev1.Pod) bool {
-	return p != nil && p.DeletionTimestamp == nil && workload.Available(p, minReady(s.set), s.now)
+	return p != nil && p.DeletionTimestamp == nil && runningAndReady(p) && podfacts.Available(p, minReady(s.set), s.now)
 }
 
 func runningAndReady(p *corev1.Pod) bool {
-	return p.Status.Phase == corev1.PodRunning && workload.Ready(p)
+	return p.Status.Phase == corev1.PodRunning && podfacts.Ready(p)
 }

@@ -1,7 +1,11 @@
 package statefulset
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +14,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -25,6 +30,10 @@ type bed struct {
 	t       *testing.T
 	options Options
 	stop    func()
+
+	// Property tests alone have these.
+	faults     testbed.Faults
+	departures *testbed.Departures
 }
 
 func newBed(t *testing.T) *bed {
@@ -32,10 +41,10 @@ func newBed(t *testing.T) *bed {
 	b.options = Options{
 		Sets: registry.For[*appsv1.StatefulSet](b.Registry), Pods: registry.For[*corev1.Pod](b.Registry),
 		Claims:    registry.For[*corev1.PersistentVolumeClaim](b.Registry),
-		Revisions: registry.For[*appsv1.ControllerRevision](b.Registry), Recorder: b.Recorder, Feeds: b.Feeds, Workers: 2,
+		Revisions: registry.For[*appsv1.ControllerRevision](b.Registry), Env: b.Env(), Workers: 2,
 	}
 	b.start()
-	b.Run(garbage.New(garbage.Options{Registry: b.Registry, Recorder: b.Recorder, Feeds: b.Feeds, Workers: 4}).Run)
+	b.Run(garbage.New(garbage.Options{Env: b.Env(), Workers: 4}).Run)
 	return b
 }
 
@@ -70,7 +79,7 @@ func (b *bed) run(names ...string) {
 	b.t.Helper()
 	for _, name := range names {
 		synctest.Wait()
-		_ = b.Registry.Pods().Bind(b.t.Context(), "default", name, "node")
+		_ = b.Bind(b.t.Context(), "default", name, "node")
 		testbed.UpdateStatus(b.Bed, "default", name, func(p *corev1.Pod) { setReady(p, true) })
 	}
 	synctest.Wait()
@@ -320,4 +329,43 @@ func TestNameThatIsTaken(t *testing.T) {
 			t.Errorf("when the name is free again: status %+v", s)
 		}
 	})
+}
+
+// overtaken creates a claim just before it is to be created, or has its namespace go.
+type overtaken struct {
+	registry.Client[*corev1.PersistentVolumeClaim]
+	going bool
+}
+
+func (o overtaken) Create(ctx context.Context, claim *corev1.PersistentVolumeClaim) (*corev1.PersistentVolumeClaim, error) {
+	if o.going {
+		err := apierrors.NewForbidden(corev1.Resource("persistentvolumeclaims"), claim.Name, errors.New("the namespace is being terminated"))
+		err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+		return nil, err
+	}
+	_, _ = o.Client.Create(ctx, claim.DeepCopy())
+	return o.Client.Create(ctx, claim)
+}
+
+// TestClaimThatSomebodyElseMakesIsNoFailure: nor is a namespace that goes.
+func TestClaimThatSomebodyElseMakesIsNoFailure(t *testing.T) {
+	for _, going := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t)
+			b.stop()
+			var log bytes.Buffer
+			b.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			b.options.Claims = overtaken{registry.For[*corev1.PersistentVolumeClaim](b.Registry), going}
+			b.start()
+			testbed.Create(b.Bed, statefulSet(1, withClaims))
+			time.Sleep(time.Second)
+			b.expect("its pod", "web-0:kubia")
+			if log.Len() > 0 {
+				t.Errorf("going %v: logged %s", going, &log)
+			}
+			if events := b.Recorder.Take(); strings.Contains(events, "Warning") {
+				t.Errorf("going %v: events %s", going, events)
+			}
+		})
+	}
 }

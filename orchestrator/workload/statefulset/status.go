@@ -6,7 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/utils/ptr"
 
-	"skiff/orchestrator/workload"
+	"skiff/manifests/podfacts"
 	"skiff/orchestrator/workload/revision"
 )
 
@@ -26,7 +26,7 @@ func statusOf(s *snapshot, collisions int32) (appsv1.StatefulSetStatus, time.Dur
 		status.Replicas++
 		if runningAndReady(p) {
 			status.ReadyReplicas++
-			if workload.Available(p, minReady(s.set), s.now) {
+			if podfacts.Available(p, minReady(s.set), s.now) {
 				status.AvailableReplicas++
 			}
 		}
@@ -43,7 +43,7 @@ func statusOf(s *snapshot, collisions int32) (appsv1.StatefulSetStatus, time.Dur
 	if s.update != nil {
 		complete(s.set, &status)
 	}
-	return status, workload.NextAvailable(pods, minReady(s.set), s.now)
+	return status, podfacts.NextAvailable(pods, minReady(s.set), s.now)
 }
 
 // complete ends an update when all pods are of the new revision and ready.

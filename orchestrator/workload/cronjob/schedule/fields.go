@@ -50,7 +50,7 @@ func (s set) has(v int) bool { return s.values&(1<<v) != 0 }
 // fields are the matching values of each unit.
 type fields [len(units)]set
 
-// match tells whether a time's clock and calendar match; its seconds do not
+// match reports whether a time's clock and calendar match; its seconds do not
 // matter.
 func (f *fields) match(t time.Time) bool {
 	return f[month].has(int(t.Month())) && f.matchDay(t) && f[hour].has(t.Hour()) && f[minute].has(t.Minute())
@@ -64,12 +64,12 @@ func (f *fields) matchDay(t time.Time) bool {
 	return inMonth || inWeek
 }
 
-// joined tells whether a day must match both the day of the month and the day of
+// joined reports whether a day must match both the day of the month and the day of
 // the week. If neither field has a star, one of the two is enough. */2 is no
 // star: with a step it is one choice of days like another.
 func (f *fields) joined() bool { return f[dayOfMonth].star || f[dayOfWeek].star }
 
-// possible tells whether any time at all can match: an empty field makes it
+// possible reports whether any time at all can match: an empty field makes it
 // impossible, but one empty field of days does not if the other is enough.
 func (f *fields) possible() bool {
 	days := f[dayOfMonth].values != 0 && f[dayOfWeek].values != 0 ||

@@ -114,7 +114,7 @@ func (s *Schedule) quickLast(after, upTo time.Time) (time.Time, bool) {
 	return found, true
 }
 
-// steady tells whether no clock change has an effect between two times in the
+// steady reports whether no clock change has an effect between two times in the
 // same location.
 func steady(from, to time.Time) bool {
 	begin, end := from.ZoneBounds()

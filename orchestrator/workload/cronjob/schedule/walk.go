@@ -10,7 +10,7 @@ type leg struct {
 	match func(*fields, time.Time) bool
 	// floor is the beginning of the unit that t is in, forward that of the next.
 	floor, forward func(time.Time) time.Time
-	// over tells whether a step forward has reached the next greater unit, whose
+	// over reports whether a step forward has reached the next greater unit, whose
 	// match is then open again.
 	over func(time.Time) bool
 }
@@ -93,8 +93,9 @@ func (f *fields) walk(after time.Time) time.Time {
 	return time.Time{}
 }
 
-// crawl goes minute by minute over a clock change at which walk led back. St. John's turned its clocks back at a minute past
-// midnight until 2011, and the calendar's midnight is the first of the two: upstream comes to it again and again.
+// crawl goes minute by minute over a clock change at which walk led back. St. John's turned its
+// clocks back at a minute past midnight until 2011, and the calendar's midnight is the first of the
+// two: upstream comes to it again and again.
 func (f *fields) crawl(after time.Time) time.Time {
 	t := after.Truncate(time.Minute)
 	for end := after.Add(marginBefore); t.Before(end); {
