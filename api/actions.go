@@ -20,8 +20,9 @@ type action struct {
 
 // actions are all that the endpoint's storage can do.
 //
-// Handlers for writes and streams are made for each request: those functions change variables that their handlers share
-// (admit in CreateResource and the like), so a handler that serves two requests at once would be a race.
+// Handlers for writes and streams are made for each request: those functions change variables that
+// their handlers share (admit in CreateResource and the like), so a handler that serves two
+// requests at once would be a race.
 func (e *endpoint) actions() []action {
 	return append(append(e.reads(), e.writes()...), e.deletions()...)
 }
@@ -118,7 +119,8 @@ func patchTypes() []string {
 	}
 }
 
-// allowAll lets every known user do everything: whoever can reach this API can be nobody but the machine's owner.
+// allowAll lets every known user do everything: whoever can reach this API can be nobody but the
+// machine's owner.
 type allowAll struct{}
 
 // Authorize implements authorizer.UnconditionalAuthorizer.

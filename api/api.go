@@ -1,6 +1,6 @@
-// Package api is the Kubernetes API over HTTPS: routes, discovery, OpenAPI, tables, streams and health. Upstream's own
-// request handlers (k8s.io/apiserver/pkg/endpoints/handlers) do the protocol, on a plain net/http.ServeMux; the registry
-// beneath decides what happens.
+// Package api is the Kubernetes API over HTTPS: routes, discovery, OpenAPI, tables, streams and
+// health. Upstream's own request handlers (k8s.io/apiserver/pkg/endpoints/handlers) do the
+// protocol, on a plain net/http.ServeMux; the registry beneath decides what happens.
 package api
 
 import (
@@ -35,7 +35,8 @@ type OpenAPI interface {
 	TypeConverter() managedfields.TypeConverter
 }
 
-// Metrics is where the API registers its metrics and gathers all that /metrics shows; a *prometheus.Registry is one.
+// Metrics is where the API registers its metrics and gathers all that /metrics shows; a
+// *prometheus.Registry is one.
 type Metrics interface {
 	prometheus.Registerer
 	prometheus.Gatherer
@@ -59,6 +60,8 @@ type Options struct {
 	Authenticator authenticator.Request
 	// PodStreams may be nil; then pods have neither logs nor streams.
 	PodStreams PodStreams
+	// KeptLogs may be nil; then nothing is known of jobs' pods that are gone.
+	KeptLogs streams.KeptLogs
 	// Version is what /version shows. Its minor version decides which kinds are called deprecated.
 	Version version.Info
 	Checks  []Check
@@ -149,6 +152,6 @@ func (s *Server) endable(next http.Handler) http.Handler {
 // errStopping is why a stream was cut off.
 var errStopping = errors.New("the API server is shutting down")
 
-// stoppingKey finds, in the context of a request that Serve handles, the context that ends when the server is told to stop.
-// The request's own goes on: what is not endless may finish.
+// stoppingKey finds, in the context of a request that Serve handles, the context that ends when the
+// server is told to stop. The request's own goes on: what is not endless may finish.
 type stoppingKey struct{}

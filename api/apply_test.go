@@ -102,7 +102,8 @@ func TestApplyOnStatusAndAfterCreate(t *testing.T) {
 	}
 }
 
-// TestClientSideMigration removes managed fields as kubectl does when it moves an object to server-side apply.
+// TestClientSideMigration removes managed fields as kubectl does when it moves an object to
+// server-side apply.
 func TestManagedFieldsCanBeReset(t *testing.T) {
 	h := start(t, options{})
 	ctx := context.Background()

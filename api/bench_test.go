@@ -14,10 +14,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/request/union"
 	"k8s.io/client-go/kubernetes"
 
 	"skiff/api"
-	"skiff/api/authn"
 	"skiff/api/openapi"
 )
 
@@ -46,7 +46,8 @@ func timed(b *testing.B, do func(i int) error) {
 	report(b, took)
 }
 
-// BenchmarkFirstWrite is what the first write costs beside the later ones: the types of all fields are read for it.
+// BenchmarkFirstWrite is what the first write costs beside the later ones: the types of all fields
+// are read for it.
 func BenchmarkFirstWrite(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {
@@ -194,7 +195,7 @@ func BenchmarkNew(b *testing.B) {
 	h := start(b, options{})
 	for b.Loop() {
 		documents := must[*openapi.Documents](b)(openapi.New())
-		_, err := api.New(api.Options{Registry: h.registry, OpenAPI: documents, Metrics: prometheus.NewRegistry(), Authenticator: authn.First{}, PodStreams: newFakePods()})
+		_, err := api.New(api.Options{Registry: h.registry, OpenAPI: documents, Metrics: prometheus.NewRegistry(), Authenticator: union.New(), PodStreams: newFakePods()})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,6 +17,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/apiserver/pkg/authentication/group"
+	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
+	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/token/tokenfile"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -81,6 +87,9 @@ func start(t testing.TB, o options) *harness {
 	})}
 	h.namespace("default")
 	h.namespace("kube-system")
+	if _, err := h.registry.Services().SetRange(ctx, netip.MustParsePrefix("10.244.48.0/20"), nil); err != nil {
+		t.Fatal(err)
+	}
 	serve := h.serve(dir, o)
 	served := make(chan error, 1)
 	serving, stopServing := context.WithCancel(ctx)
@@ -122,10 +131,12 @@ func (h *harness) serve(dir string, o options) func(context.Context) error {
 	h.server, err = api.New(api.Options{
 		Registry: h.registry, OpenAPI: documents, Metrics: prometheus.NewRegistry(), PodStreams: o.pods, Checks: o.checks, Logger: o.logger,
 		Version: version.Info{Major: "1", Minor: "37", GitVersion: "v1.37.2+skiff"},
-		Authenticator: authn.First{
+		Authenticator: union.New(
 			authn.NewClientCertificate(h.creds.Roots(), clock.RealClock{}),
-			authn.NewTokens(authn.Token{Secret: token, Name: "robot", Groups: []string{"robots"}}),
-		},
+			group.NewAuthenticatedGroupAdder(bearertoken.New(tokenfile.New(map[string]*user.DefaultInfo{
+				token: {Name: "robot", Groups: []string{"robots"}},
+			}))),
+		),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +156,7 @@ func (h *harness) serve(dir string, o options) func(context.Context) error {
 	if h.any, err = dynamic.NewForConfig(h.config); err != nil {
 		t.Fatal(err)
 	}
-	return func(ctx context.Context) error { return h.server.Serve(ctx, listener, h.creds.ServerTLS()) }
+	return func(ctx context.Context) error { return h.server.Serve(ctx, h.creds.ServerTLS(), listener) }
 }
 
 // namespace makes a namespace and the service account that its pods need.

@@ -53,7 +53,8 @@ func (g *healthGroup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, answer)
 }
 
-// run does all checks but the excluded ones, and returns a line for each and the names of those that failed.
+// run does all checks but the excluded ones, and returns a line for each and the names of those
+// that failed.
 func (g *healthGroup) run(ctx context.Context, exclude []string) (report string, failed []string) {
 	var lines strings.Builder
 	unknown := slices.Clone(exclude)

@@ -27,8 +27,8 @@ import (
 	"skiff/manifests"
 )
 
-// minWatch is the shortest time after which the server ends a watch by itself; it takes up to twice as long, so that
-// clients do not all return at once. Upstream's default.
+// minWatch is the shortest time after which the server ends a watch by itself; it takes up to twice
+// as long, so that clients do not all return at once. Upstream's default.
 const minWatch = 30 * time.Minute
 
 // typeSet is all that the handlers need to know of a set of types.
@@ -61,7 +61,8 @@ func reviewTypes(fields managedfields.TypeConverter) (typeSet, error) {
 	}, err
 }
 
-// installer gives resources their routes, as upstream's APIInstaller does (k8s.io/apiserver/pkg/endpoints/installer.go).
+// installer gives resources their routes, as upstream's APIInstaller does
+// (k8s.io/apiserver/pkg/endpoints/installer.go).
 type installer struct {
 	typeSet
 	paths     *routeTable
@@ -70,7 +71,8 @@ type installer struct {
 	versions  []discovery.Version
 }
 
-// install serves a resource in a version. stores holds the resource itself under "" and its subresources.
+// install serves a resource in a version. stores holds the resource itself under "" and its
+// subresources.
 func (i *installer) install(gv schema.GroupVersion, resource string, stores map[string]rest.Storage) error {
 	scoper, ok := stores[""].(rest.Scoper)
 	if !ok {
@@ -98,6 +100,8 @@ type endpoint struct {
 	name       string // resource or resource/subresource
 	namespaced bool
 	warnings   []string
+	// moved says that the kind has left this group for another: nicknames mean the new one.
+	moved bool
 }
 
 func (i *installer) endpoint(gv schema.GroupVersion, resource, sub string, s rest.Storage, namespaced bool) (*endpoint, error) {
@@ -132,8 +136,18 @@ func (i *installer) endpoint(gv schema.GroupVersion, resource, sub string, s res
 		return nil, fmt.Errorf("making the field manager of %s: %w", e.name, err)
 	}
 	e.warnings, err = i.deprecation(kind)
+	e.moved = len(e.warnings) > 0 && i.group(s) != kind.Group
 	i.equivalent.RegisterKindFor(e.scope.Resource, sub, kind)
 	return e, err
+}
+
+// group is where the type that s stores is at home.
+func (i *installer) group(s rest.Storage) string {
+	kinds, _, err := i.scheme.ObjectKinds(s.New())
+	if err != nil {
+		return ""
+	}
+	return kinds[0].Group
 }
 
 // kindOf is the kind that s speaks in a version.
@@ -156,8 +170,11 @@ func (i *installer) kindOf(gv schema.GroupVersion, s rest.Storage) (schema.Group
 // fieldManager tracks who set which field.
 func (i *installer) fieldManager(e *endpoint) (*managedfields.FieldManager, error) {
 	var reset map[fieldpath.APIVersion]fieldpath.Filter
-	if s, ok := e.storage.(rest.ResetFieldsStrategy); ok {
+	switch s := e.storage.(type) {
+	case rest.ResetFieldsStrategy:
 		reset = fieldpath.NewExcludeFilterSetMap(s.GetResetFields())
+	case rest.ResetFieldsFilterStrategy:
+		reset = s.GetResetFieldsFilter()
 	}
 	return managedfields.NewDefaultFieldManager(i.fields, e.scope.UnsafeConvertor, i.scheme, i.scheme, e.scope.Kind, e.scope.HubGroupVersion, e.scope.Subresource, reset)
 }
@@ -183,10 +200,10 @@ func (e *endpoint) describe(verbs []string) metav1.APIResource {
 	if s, ok := e.storage.(rest.SingularNameProvider); ok && e.scope.Subresource == "" {
 		out.SingularName = s.GetSingularName()
 	}
-	if s, ok := e.storage.(rest.ShortNamesProvider); ok {
+	if s, ok := e.storage.(rest.ShortNamesProvider); ok && !e.moved {
 		out.ShortNames = s.ShortNames()
 	}
-	if s, ok := e.storage.(rest.CategoriesProvider); ok {
+	if s, ok := e.storage.(rest.CategoriesProvider); ok && !e.moved {
 		out.Categories = s.Categories()
 	}
 	if e.scope.Kind.GroupVersion() != e.scope.Resource.GroupVersion() {

@@ -26,14 +26,16 @@ func (s *Server) ownPaths(add func(path string, get http.Handler)) {
 	}
 }
 
-// noDefinitions is the list of custom resource definitions, of which skiff has none. kubectls before 1.33 ask for it before they
-// say that a kind is not served, and fail with words nobody understands where they can not.
+// noDefinitions is the list of custom resource definitions, of which skiff has none. kubectls
+// before 1.33 ask for it before they say that a kind is not served, and fail with words nobody
+// understands where they can not.
 var noDefinitions = metav1.PartialObjectMetadataList{
 	TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinitionList"},
 	Items:    []metav1.PartialObjectMetadata{},
 }
 
-// openToAll are the requests anybody may make; upstream's discovery role system:public-info-viewer opens the same paths.
+// openToAll are the requests anybody may make; upstream's discovery role system:public-info-viewer
+// opens the same paths.
 func openToAll(r *http.Request) bool {
 	return hasPrefix(r.URL.Path, "/healthz", "/livez", "/readyz") || r.URL.Path == "/version"
 }

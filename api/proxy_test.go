@@ -75,7 +75,8 @@ func echoUpgraded(w http.ResponseWriter) {
 	}
 }
 
-// proxied makes three pods, of which "bare" has no address, services before them, and a client.
+// proxied makes three pods, of which "bare" has no address and "b" is not ready, and services before
+// them.
 func proxied(t *testing.T) (*harness, *fakePods) {
 	pods := newFakePods()
 	pods.serveAt(t)
@@ -102,8 +103,30 @@ func proxied(t *testing.T) (*harness, *fakePods) {
 		}
 	}
 	h.serviceBefore("kubia", map[string]string{"app": "kubia"})
+	h.sliceOf("kubia", "a", "a", "10.1.0.1", true)
+	h.sliceOf("kubia", "b", "b", "10.1.0.1", false)
 	h.serviceBefore("nobody", map[string]string{"app": "nobody"})
 	return h, pods
+}
+
+// sliceOf makes a slice of a service that serviceBefore made, with one pod.
+func (h *harness) sliceOf(service, name, pod, ip string, ready bool) {
+	h.t.Helper()
+	_, err := registry.For[*discoveryv1.EndpointSlice](h.registry).Create(context.Background(), &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Namespace: "default", Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: service}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Ports: []discoveryv1.EndpointPort{
+			{Name: ptr("web"), Port: ptr[int32](80), Protocol: ptr(corev1.ProtocolTCP)},
+			{Name: ptr("tls"), Port: ptr[int32](443), Protocol: ptr(corev1.ProtocolTCP)},
+		},
+		Endpoints: []discoveryv1.Endpoint{{
+			Addresses: []string{ip}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+			TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "default", Name: pod},
+		}},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func (h *harness) serviceBefore(name string, selector map[string]string) {
@@ -173,29 +196,15 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestProxyBySlices: where endpoint slices are kept, they say where a service leads.
+// TestProxyBySlices: only an endpoint that is a ready pod at its own address is led to.
 func TestProxyBySlices(t *testing.T) {
 	h, _ := proxied(t)
-	slice := func(name, pod, ip string, ready bool) {
-		_, err := registry.For[*discoveryv1.EndpointSlice](h.registry).Create(context.Background(), &discoveryv1.EndpointSlice{
-			ObjectMeta:  metav1.ObjectMeta{Namespace: "default", Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: "nobody"}},
-			AddressType: discoveryv1.AddressTypeIPv4,
-			Ports:       []discoveryv1.EndpointPort{{Name: ptr("web"), Port: ptr[int32](80), Protocol: ptr(corev1.ProtocolTCP)}},
-			Endpoints: []discoveryv1.Endpoint{{
-				Addresses: []string{ip}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
-				TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "default", Name: pod},
-			}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	const path, none = "/api/v1/namespaces/default/services/nobody:web/proxy/x", `503 ServiceUnavailable: no endpoints available for service "nobody"`
-	slice("unready", "b", "10.1.0.1", false)
+	h.sliceOf("nobody", "unready", "b", "10.1.0.1", false)
 	equal(t, "with an unready endpoint", h.do("GET", path, "").String(), none)
-	slice("moved", "a", "10.1.0.9", true)
+	h.sliceOf("nobody", "moved", "a", "10.1.0.9", true)
 	equal(t, "with another's address", h.do("GET", path, "").String(), none)
-	slice("good", "a", "10.1.0.1", true)
+	h.sliceOf("nobody", "good", "a", "10.1.0.1", true)
 	equal(t, "with a ready endpoint", h.do("GET", path, "").String(), `200 GET /x "" auth="" tls=false <nil>`)
 }
 
@@ -232,7 +241,9 @@ func TestNodeProxy(t *testing.T) {
 	var list corev1.PodList
 	h.do("GET", "/api/v1/nodes/node/proxy/pods", "").decode(t, &list)
 	equal(t, "pods of the node", len(list.Items), 3)
-	const refusal = "the server could not find the requested resource (get nodes node): of the kubelet's API skiff serves /pods and /healthz"
+	h.do("GET", "/api/v1/nodes/node/proxy/runningpods/", "").decode(t, &list)
+	equal(t, "pods that the node has not finished with", list.Items[0].Name+" "+string(list.Items[0].UID), "gone from-node")
+	const refusal = "the server could not find the requested resource (get nodes node): of the kubelet's API skiff serves /pods, /runningpods and /healthz"
 	for path, want := range map[string]string{
 		"node:10250/proxy/healthz": "200 ok",
 		"node/proxy/logs/":         "404 NotFound: " + refusal,

@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// TestManyClients has clients read and write the same objects in every way at once. What the registry hands out is shared
-// between them: under -race, this shows that nobody writes to it.
+// TestManyClients has clients read and write the same objects in every way at once. What the
+// registry hands out is shared between them: under -race, this shows that nobody writes to it.
 func TestManyClients(t *testing.T) {
 	h := start(t, options{})
 	ctx, cancel := context.WithCancel(context.Background())

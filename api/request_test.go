@@ -47,7 +47,8 @@ func (h *harness) doWith(c *http.Client, method, path string, body io.Reader, he
 	return reply{code: answer.StatusCode, header: answer.Header, body: raw}
 }
 
-// String is an answer in one line: the code, and of a Status the reason and message, of an object its kind and name.
+// String is an answer in one line: the code, and of a Status the reason and message, of an object
+// its kind and name.
 func (r reply) String() string {
 	var object metav1.PartialObjectMetadata
 	if err := json.Unmarshal(r.body, &object); err != nil {

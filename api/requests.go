@@ -23,7 +23,8 @@ func (r *requests) end() {
 	r.tell()
 }
 
-// drain returns a channel that is closed at the first moment, from now on, when no request is under way.
+// drain returns a channel that is closed at the first moment, from now on, when no request is under
+// way.
 func (r *requests) drain() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"skiff/api/filters"
 )
 
-// routeTable collects handlers by path and method. It answers what has none as upstream does, with a Status, where
-// net/http's own mux would answer with text.
+// routeTable collects handlers by path and method. It answers what has none as upstream does, with
+// a Status, where net/http's own mux would answer with text.
 type routeTable struct {
 	errs  filters.Errors
 	paths map[string]map[string]http.Handler
@@ -55,8 +55,8 @@ func (t *routeTable) mux(other func(http.Handler) http.Handler) http.Handler {
 	return asWritten(mux)
 }
 
-// asWritten keeps the mux from redirecting a proxied request whose path is not in its shortest form: what follows the
-// name of the subresource is the pod's to understand.
+// asWritten keeps the mux from redirecting a proxied request whose path is not in its shortest
+// form: what follows the name of the subresource is the pod's to understand.
 func asWritten(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info, ok := request.RequestInfoFrom(r.Context())

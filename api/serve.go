@@ -20,15 +20,15 @@ const (
 	idleTimeout = 3 * time.Minute
 	// lingering is how long connections stay open after the last request.
 	lingering = 50 * time.Millisecond
-	// streamsPerConnection is how many requests one HTTP/2 connection may carry at a time. A client has one connection,
-	// and a watch for every kind it cares for.
+	// streamsPerConnection is how many requests one HTTP/2 connection may carry at a time. A client
+	// has one connection, and a watch for every kind it cares for.
 	streamsPerConnection = 1000
 )
 
-// Serve answers requests on the listener until ctx ends; then it ends watches, logs and streams, lets other requests
-// under way finish within the grace, and returns. Without a TLS configuration it speaks plain HTTP, which is for tests.
-// Serve can be called once.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, config *tls.Config) error {
+// Serve answers requests on the listeners until ctx ends; then it ends watches, logs and streams,
+// lets other requests under way finish within the grace, and returns. Without a TLS configuration
+// it speaks plain HTTP, which is for tests. Serve can be called once.
+func (s *Server) Serve(ctx context.Context, config *tls.Config, listeners ...net.Listener) error {
 	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	base := context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, stopping)
@@ -46,16 +46,18 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, config *tls.C
 		server.TLSConfig = config
 	}
 	g, serving := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		serve := server.Serve
-		if config != nil {
-			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
-		}
-		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serving the API on %s: %w", listener.Addr(), err)
-		}
-		return nil
-	})
+	serve := server.Serve
+	if config != nil {
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	for _, listener := range listeners {
+		g.Go(func() error {
+			if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serving the API on %s: %w", listener.Addr(), err)
+			}
+			return nil
+		})
+	}
 	g.Go(func() error {
 		<-serving.Done()
 		s.down.Store(true)
@@ -65,8 +67,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, config *tls.C
 	return g.Wait()
 }
 
-// shutDown takes no more requests, waits for those under way, for as long as the grace, and closes all connections. (The
-// whole of http.Server.Shutdown would wait a second for each HTTP/2 client to take its leave.)
+// shutDown takes no more requests, waits for those under way, for as long as the grace, and closes
+// all connections. (The whole of http.Server.Shutdown would wait a second for each HTTP/2 client to
+// take its leave.)
 func (s *Server) shutDown(ctx context.Context, server *http.Server) error {
 	noWait, cancel := context.WithCancel(ctx)
 	cancel()

@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -47,7 +47,8 @@ func (s *Server) routes() (http.Handler, error) {
 	return paths.mux(other), nil
 }
 
-// resources installs all kinds and all that is served without being one, and returns what discovery says of them.
+// resources installs all kinds and all that is served without being one, and returns what discovery
+// says of them.
 func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]discovery.Version, error) {
 	kinds := &installer{
 		typeSet:   manifestTypes(s.options.OpenAPI.TypeConverter()),
@@ -100,6 +101,9 @@ func inOrder(versions []discovery.Version, kinds []*manifests.Kind) []discovery.
 // storage is what serves a kind, by subresource.
 func (s *Server) storage(kind *manifests.Kind) map[string]rest.Storage {
 	stores := storage.For(s.options.Registry, kind, storage.Tables{Columns: table.Columns, Rows: table.Rows, Clock: s.options.Clock})
+	if s.options.KeptLogs != nil && kind.GVK.Group == batchv1.GroupName && kind.Resource == "jobs" {
+		stores["log"] = &streams.JobLog{Kept: s.options.KeptLogs, Lookup: s.job, Clock: s.options.Clock}
+	}
 	if s.options.PodStreams == nil || kind.GVK.Group != corev1.GroupName {
 		return stores
 	}
@@ -111,6 +115,8 @@ func (s *Server) storage(kind *manifests.Kind) map[string]rest.Storage {
 		stores["attach"] = &streams.Attach{Handlers: h}
 		stores["portforward"] = &streams.PortForward{Handlers: h}
 		stores["proxy"] = &streams.PodProxy{Handlers: h}
+		stores["files"] = &streams.Files{Handlers: h}
+		stores["kill"] = &streams.Kill{Handlers: h}
 	case "services":
 		stores["proxy"] = &streams.ServiceProxy{Handlers: h, Backends: s.backends()}
 	case "nodes":
@@ -123,26 +129,31 @@ func (s *Server) storage(kind *manifests.Kind) map[string]rest.Storage {
 func (s *Server) backends() streams.Backends {
 	services := registry.For[*corev1.Service](s.options.Registry)
 	kept := registry.For[*discoveryv1.EndpointSlice](s.options.Registry)
-	pods := registry.For[*corev1.Pod](s.options.Registry)
 	return streams.Backends{
 		Service: func(ctx context.Context, name string) (*corev1.Service, error) {
 			return services.Get(request.NamespaceValue(ctx), name)
 		},
 		Slices: func(ctx context.Context, service string) []*discoveryv1.EndpointSlice {
-			return kept.List(request.NamespaceValue(ctx), labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: service}))
-		},
-		Selected: func(ctx context.Context, with map[string]string) []*corev1.Pod {
-			return pods.List(request.NamespaceValue(ctx), labels.SelectorFromSet(with))
+			return kept.ByIndex(registry.IndexService, registry.ServiceOf(request.NamespaceValue(ctx), service))
 		},
 	}
 }
 
 func (s *Server) nodeProxy() *streams.NodeProxy {
 	nodes, pods := registry.For[*corev1.Node](s.options.Registry), registry.For[*corev1.Pod](s.options.Registry)
-	return &streams.NodeProxy{
+	p := &streams.NodeProxy{
 		Node: func(_ context.Context, name string) error { _, err := nodes.Get("", name); return err },
 		Pods: func(_ context.Context, node string) []*corev1.Pod { return pods.ByIndex(registry.IndexNode, node) },
 	}
+	if s.options.PodStreams != nil {
+		p.Running = s.options.PodStreams.Running
+	}
+	return p
+}
+
+// job returns the job that a request is for.
+func (s *Server) job(ctx context.Context, name string) (*batchv1.Job, error) {
+	return registry.For[*batchv1.Job](s.options.Registry).Get(request.NamespaceValue(ctx), name)
 }
 
 // pod returns the pod that a request is for.

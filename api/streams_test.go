@@ -9,13 +9,17 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes/scheme"
 	restclient "k8s.io/client-go/rest"
@@ -46,6 +50,10 @@ func (f *fakePods) say(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, fmt.Sprintf(format, args...))
+}
+
+func (f *fakePods) Running(node string) ([]*corev1.Pod, error) {
+	return []*corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "gone", UID: types.UID("from-" + node)}}}, nil
 }
 
 func (f *fakePods) Logs(ctx context.Context, pod *corev1.Pod, container string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
@@ -104,6 +112,45 @@ func (zeros) Read(p []byte) (int, error) {
 func (f *fakePods) Attach(_ context.Context, pod *corev1.Pod, container string, s streams.Streams) error {
 	f.say("attach %s/%s", pod.Name, container)
 	fmt.Fprint(s.Out, "attached")
+	return nil
+}
+
+// StatPath knows one file and one directory.
+func (f *fakePods) StatPath(_ context.Context, pod *corev1.Pod, container, name string) (streams.File, error) {
+	f.say("stat %s/%s %s", pod.Name, container, name)
+	switch name {
+	case "/etc/hosts":
+		return streams.File{Name: "hosts", Size: 7, Mode: 0o644}, nil
+	case "/etc":
+		return streams.File{Name: "etc", Mode: os.ModeDir | 0o755}, nil
+	}
+	return streams.File{}, apierrors.NewNotFound(schema.GroupResource{Resource: "files"}, name)
+}
+
+// CopyFrom sends no real archive; that of /broken ends in the middle.
+func (f *fakePods) CopyFrom(_ context.Context, pod *corev1.Pod, container, name string, to io.Writer) error {
+	f.say("copy from %s/%s %s", pod.Name, container, name)
+	if name == "/missing" {
+		return apierrors.NewNotFound(schema.GroupResource{Resource: "files"}, name)
+	}
+	fmt.Fprint(to, "archive of ", name)
+	if name == "/broken" {
+		return errors.New("the engine is gone")
+	}
+	return nil
+}
+
+func (f *fakePods) CopyTo(_ context.Context, pod *corev1.Pod, container, dir string, archive io.Reader) error {
+	text, err := io.ReadAll(archive)
+	f.say("copy %s to %s/%s %s", text, pod.Name, container, dir)
+	return err
+}
+
+func (f *fakePods) Kill(_ context.Context, pod *corev1.Pod, container, signal string) error {
+	f.say("kill -%s %s/%s", signal, pod.Name, container)
+	if signal == "SIGNONE" {
+		return apierrors.NewBadRequest("invalid signal: SIGNONE")
+	}
 	return nil
 }
 
@@ -269,7 +316,8 @@ func TestExecEndsWithItsClient(t *testing.T) {
 			exec := must[remotecommand.Executor](t)(executor(h.execURL("p", "exec", &corev1.PodExecOptions{Command: []string{"wait"}, Stdout: true})))
 			ctx, leave := context.WithCancel(context.Background())
 			defer leave()
-			// client-go leaves goroutines behind when it is called off before it has set its streams up.
+			// client-go leaves goroutines behind when it is called off before it has set its
+			// streams up.
 			err := exec.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: writerFunc(leave)})
 			if !errors.Is(err, context.Canceled) {
 				t.Error(err)

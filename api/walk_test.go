@@ -47,6 +47,9 @@ func examples() map[string]string {
 		"priorityclasses.scheduling.k8s.io":   `"value":1`,
 		"ingresses.networking.k8s.io":         `"spec":{"defaultBackend":{"service":{"name":"s","port":{"number":80}}}}`,
 		"ingressclasses.networking.k8s.io":    `"spec":{"controller":"example.com/c"}`,
+		"ipaddresses.networking.k8s.io":       `"spec":{"parentRef":{"resource":"gadgets","name":"g"}}`,
+		"networkpolicies.networking.k8s.io":   `"spec":{"podSelector":{}}`,
+		"servicecidrs.networking.k8s.io":      `"spec":{"cidrs":["10.0.0.0/24"]}`,
 		"runtimeclasses.node.k8s.io":          `"handler":"h"`,
 		"csidrivers.storage.k8s.io":           `"spec":{}`,
 		"csinodes.storage.k8s.io":             `"spec":{"drivers":[]}`,
@@ -57,6 +60,9 @@ func examples() map[string]string {
 		"daemonsets.apps":                     `"spec":{"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
 		"jobs.batch":                          `"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}`,
 		"cronjobs.batch":                      `"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}}`,
+		"deployments.extensions":              `"spec":{"replicas":1,` + template + `}`,
+		"daemonsets.extensions":               `"spec":{` + template + `}`,
+		"replicasets.extensions":              `"spec":{"replicas":1,` + template + `}`,
 		"statefulsets.apps":                   `"spec":{"replicas":1,"serviceName":"s","selector":{"matchLabels":{"a":"b"}},` + template + `}`,
 		"poddisruptionbudgets.policy":         `"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}`,
 	}
@@ -71,10 +77,18 @@ type walked struct {
 	client  dynamic.ResourceInterface
 }
 
+// name is what the object is called that the walk calls so: IPAddresses are called by their address.
+func (w walked) name(name string) string {
+	if w.Name != "ipaddresses" {
+		return name
+	}
+	return map[string]string{"one": "192.0.2.1", "two": "192.0.2.2", "dry": "192.0.2.3"}[name]
+}
+
 func (w walked) object(t *testing.T, name string) *unstructured.Unstructured {
 	t.Helper()
 	apiVersion, kind := w.gvk.ToAPIVersionAndKind()
-	raw := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":%q,"labels":{"walk":"yes"}},%s}`, apiVersion, kind, name, w.example)
+	raw := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":%q,"labels":{"walk":"yes"}},%s}`, apiVersion, kind, w.name(name), w.example)
 	u := &unstructured.Unstructured{}
 	if err := json.Unmarshal([]byte(raw), &u.Object); err != nil {
 		t.Fatalf("%v in %s", err, raw)
@@ -124,7 +138,7 @@ func TestEveryVerb(t *testing.T) {
 		defer events.Stop()
 		made := must[*unstructured.Unstructured](t)(w.client.Create(ctx, w.object(t, "one"), metav1.CreateOptions{FieldValidation: "Strict"}))
 		equal(t, "kind", made.GroupVersionKind(), w.gvk)
-		got := must[*unstructured.Unstructured](t)(w.client.Get(ctx, "one", metav1.GetOptions{}))
+		got := must[*unstructured.Unstructured](t)(w.client.Get(ctx, w.name("one"), metav1.GetOptions{}))
 		equal(t, "resourceVersion", got.GetResourceVersion(), made.GetResourceVersion())
 		list := must[*unstructured.UnstructuredList](t)(w.client.List(ctx, metav1.ListOptions{LabelSelector: "walk=yes"}))
 		equal(t, "listed", len(list.Items), 1)
@@ -137,22 +151,23 @@ func TestEveryVerb(t *testing.T) {
 			types.MergePatchType:          `{"metadata":{"labels":{"merge":"yes"}}}`,
 			types.StrategicMergePatchType: `{"metadata":{"labels":{"strategic":"yes"}}}`,
 		} {
-			if _, err := w.client.Patch(ctx, "one", kind, []byte(body), metav1.PatchOptions{}); err != nil {
+			if _, err := w.client.Patch(ctx, w.name("one"), kind, []byte(body), metav1.PatchOptions{}); err != nil {
 				t.Errorf("%s: %v", kind, err)
 			}
 		}
 		applied := w.object(t, "one")
 		applied.SetLabels(map[string]string{"applied": "yes"})
-		last := must[*unstructured.Unstructured](t)(w.client.Apply(ctx, "one", applied, metav1.ApplyOptions{FieldManager: "walk", Force: true}))
+		last := must[*unstructured.Unstructured](t)(w.client.Apply(ctx, w.name("one"), applied, metav1.ApplyOptions{FieldManager: "walk", Force: true}))
 		equal(t, "labels", strings.Join(slices.Sorted(maps.Keys(last.GetLabels())), " "), labelsOf(w, "applied json merge strategic updated walk"))
 		dry := must[*unstructured.Unstructured](t)(w.client.Create(ctx, w.object(t, "dry"), metav1.CreateOptions{DryRun: []string{"All"}}))
-		equal(t, "name of the dry run", dry.GetName(), "dry")
+		equal(t, "name of the dry run", dry.GetName(), w.name("dry"))
 
 		checkSubresources(t, h, w)
-		// There is no garbage collector here to see to orphans, which replication controllers leave unless told otherwise.
+		// There is no garbage collector here to see to orphans, which replication controllers leave
+		// unless told otherwise.
 		zero, background := int64(0), metav1.DeletePropagationBackground
 		now := metav1.DeleteOptions{GracePeriodSeconds: &zero, PropagationPolicy: &background}
-		if err := w.client.Delete(ctx, "one", now); err != nil {
+		if err := w.client.Delete(ctx, w.name("one"), now); err != nil {
 			t.Error(err)
 		}
 		if slices.Contains(w.Verbs, "deletecollection") {
@@ -199,7 +214,8 @@ func checkEvents(t *testing.T, w walked, events watch.Interface) {
 	equal(t, "events", strings.Join(seen, " "), want)
 }
 
-// checkSubresources does what can be done to the subresources of the walk's object that are kept with it.
+// checkSubresources does what can be done to the subresources of the walk's object that are kept
+// with it.
 func checkSubresources(t *testing.T, h *harness, w walked) {
 	t.Helper()
 	ctx := context.Background()
@@ -212,18 +228,18 @@ func checkSubresources(t *testing.T, h *harness, w walked) {
 		if parent != w.Name || (sub != "status" && sub != "scale") {
 			continue
 		}
-		got := must[*unstructured.Unstructured](t)(w.client.Get(ctx, "one", metav1.GetOptions{}, sub))
+		got := must[*unstructured.Unstructured](t)(w.client.Get(ctx, w.name("one"), metav1.GetOptions{}, sub))
 		equal(t, "kind of "+r.Name, got.GetKind(), r.Kind)
 		if got, err = w.client.Update(ctx, got, metav1.UpdateOptions{}, sub); err != nil {
 			t.Errorf("updating %s: %v", r.Name, err)
 		}
-		if _, err := w.client.Patch(ctx, "one", types.MergePatchType, []byte(`{"status":{}}`), metav1.PatchOptions{}, sub); err != nil {
+		if _, err := w.client.Patch(ctx, w.name("one"), types.MergePatchType, []byte(`{"status":{}}`), metav1.PatchOptions{}, sub); err != nil {
 			t.Errorf("patching %s: %v", r.Name, err)
 		}
 		apply := &unstructured.Unstructured{Object: map[string]any{}}
 		apply.SetGroupVersionKind(got.GroupVersionKind())
-		apply.SetName("one")
-		if _, err := w.client.ApplyStatus(ctx, "one", apply, metav1.ApplyOptions{FieldManager: "walk"}); sub == "status" && err != nil {
+		apply.SetName(w.name("one"))
+		if _, err := w.client.ApplyStatus(ctx, w.name("one"), apply, metav1.ApplyOptions{FieldManager: "walk"}); sub == "status" && err != nil {
 			t.Errorf("applying %s: %v", r.Name, err)
 		}
 	}
@@ -245,7 +261,7 @@ func TestEveryEncoding(t *testing.T) {
 			path += "namespaces/default/"
 		}
 		path += w.Name
-		for _, p := range []string{path + "/one", path} {
+		for _, p := range []string{path + "/" + w.name("one"), path} {
 			for accept, begins := range map[string]string{
 				"application/json":                    `{"`,
 				"application/json;pretty=1":           "{\n",
@@ -269,10 +285,10 @@ func TestEveryEncoding(t *testing.T) {
 		if w.Namespaced {
 			client = partial.Resource(w.gvr).Namespace("default")
 		}
-		one := must[*metav1.PartialObjectMetadata](t)(client.Get(ctx, "one", metav1.GetOptions{}))
+		one := must[*metav1.PartialObjectMetadata](t)(client.Get(ctx, w.name("one"), metav1.GetOptions{}))
 		equal(t, "label", one.Labels["walk"], "yes")
 		defer func() { // an event is one in both of its groups
-			if err := w.client.Delete(ctx, "one", metav1.DeleteOptions{}); err != nil {
+			if err := w.client.Delete(ctx, w.name("one"), metav1.DeleteOptions{}); err != nil {
 				t.Error(err)
 			}
 		}()

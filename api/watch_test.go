@@ -25,7 +25,8 @@ import (
 // patience bounds every wait of a test: only a test that fails waits so long.
 const patience = 20 * time.Second
 
-// next is a watch's next event as text: its type and its object's name, and of a bookmark whether it ends the beginning.
+// next is a watch's next event as text: its type and its object's name, and of a bookmark whether
+// it ends the beginning.
 func next(t testing.TB, w watch.Interface) string {
 	t.Helper()
 	select {
@@ -67,7 +68,8 @@ func newMap(name string, labels ...string) *corev1.ConfigMap {
 	return m
 }
 
-// TestWatchInEveryEncoding follows objects that come into and leave a selection, in JSON and protobuf.
+// TestWatchInEveryEncoding follows objects that come into and leave a selection, in JSON and
+// protobuf.
 func TestWatchInEveryEncoding(t *testing.T) {
 	h := start(t, options{})
 	ctx := context.Background()

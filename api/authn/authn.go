@@ -1,13 +1,11 @@
-// Package authn says who makes a request: whoever shows a client certificate of skiff's own authority, or one of the
-// bearer tokens it was given. There are no other users.
+// Package authn says who makes a request: whoever shows a client certificate of skiff's own
+// authority. There are no other users.
 package authn
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/x509"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +14,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// ClientCertificate takes the certificate's common name as user name and its organizations as groups, as upstream does.
+// ClientCertificate takes the certificate's common name as user name and its organizations as
+// groups, as upstream does.
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/#x509-client-certificates
 type ClientCertificate struct {
 	roots *x509.CertPool
@@ -26,13 +25,15 @@ type ClientCertificate struct {
 	known map[[sha256.Size]byte]certified
 }
 
-// certified is a certificate found good, and until when. Checking one anew costs more than the rest of a small request.
+// certified is a certificate found good, and until when. Checking one anew costs more than the rest
+// of a small request.
 type certified struct {
 	who         *authenticator.Response
 	from, until time.Time
 }
 
-// NewClientCertificate accepts certificates that an authority of roots issued for client authentication.
+// NewClientCertificate accepts certificates that an authority of roots issued for client
+// authentication.
 func NewClientCertificate(roots *x509.CertPool, clk clock.PassiveClock) *ClientCertificate {
 	return &ClientCertificate{roots: roots, clock: clk, known: map[[sha256.Size]byte]certified{}}
 }
@@ -81,64 +82,4 @@ func identity(leaf *x509.Certificate) *authenticator.Response {
 func respond(name string, groups []string) *authenticator.Response {
 	groups = append(append([]string(nil), groups...), user.AllAuthenticated)
 	return &authenticator.Response{User: &user.DefaultInfo{Name: name, Groups: groups}}
-}
-
-// Token is a bearer token and whom it stands for.
-type Token struct {
-	Secret string
-	Name   string
-	Groups []string
-}
-
-// Tokens accepts bearer tokens.
-type Tokens struct{ entries []entry }
-
-type entry struct {
-	hash [sha256.Size]byte
-	who  *authenticator.Response
-}
-
-// NewTokens accepts the given tokens; empty ones are no tokens.
-func NewTokens(tokens ...Token) *Tokens {
-	out := &Tokens{}
-	for _, t := range tokens {
-		if t.Secret != "" {
-			out.entries = append(out.entries, entry{hash: sha256.Sum256([]byte(t.Secret)), who: respond(t.Name, t.Groups)})
-		}
-	}
-	return out
-}
-
-// AuthenticateRequest implements authenticator.Request. How long it takes says nothing about how much of a token was right.
-func (t *Tokens) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
-	scheme, secret, _ := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
-	if !strings.EqualFold(scheme, "bearer") {
-		return nil, false, nil
-	}
-	hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-	var who *authenticator.Response
-	for _, e := range t.entries {
-		if subtle.ConstantTimeCompare(hash[:], e.hash[:]) == 1 {
-			who = e.who
-		}
-	}
-	return who, who != nil, nil
-}
-
-// First asks one after the other, and takes the first that knows the caller.
-type First []authenticator.Request
-
-// AuthenticateRequest implements authenticator.Request. Its error is that of the last that had one.
-func (f First) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
-	var last error
-	for _, a := range f {
-		who, ok, err := a.AuthenticateRequest(r)
-		if err == nil && ok {
-			return who, true, nil
-		}
-		if err != nil {
-			last = err
-		}
-	}
-	return nil, false, last
 }

@@ -1,6 +1,6 @@
-// Package credentials makes and keeps the certificates by which the API and its callers know each other: an authority of
-// skiff's own, a server certificate and the administrator's client certificate. Whoever reads them owns the engine, so
-// every file is the owner's alone.
+// Package credentials makes and keeps the certificates by which the API and its callers know each
+// other: an authority of skiff's own, a server certificate and the administrator's client
+// certificate. Whoever reads them owns the engine, so every file is the owner's alone.
 package credentials
 
 import (
@@ -22,8 +22,8 @@ const (
 	AdminGroup = "system:masters"
 )
 
-// How long certificates are good for, and how long before that they are replaced. The administrator's lasts as long as
-// the authority: it is in kubeconfigs that people carry about.
+// How long certificates are good for, and how long before that they are replaced. The
+// administrator's lasts as long as the authority: it is in kubeconfigs that people carry about.
 const (
 	authorityLife  = 10 * 365 * 24 * time.Hour
 	authorityRenew = 365 * 24 * time.Hour
@@ -37,7 +37,8 @@ const (
 type Options struct {
 	// Dir is made, mode 0700, when it is not there.
 	Dir string
-	// Hosts are the server's names and addresses beside 127.0.0.1, ::1, localhost and the machine's own name.
+	// Hosts are the server's names and addresses beside 127.0.0.1, ::1, localhost and the machine's
+	// own name.
 	Hosts []string
 	Clock clock.PassiveClock
 }
@@ -52,8 +53,8 @@ type Credentials struct {
 	server pair
 }
 
-// Load reads the credentials of a directory, and makes those that are missing, near their end, or not for these hosts. An
-// authority made anew makes all others anew.
+// Load reads the credentials of a directory, and makes those that are missing, near their end, or
+// not for these hosts. An authority made anew makes all others anew.
 func Load(o Options) (*Credentials, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory for credentials: %w", err)
@@ -83,9 +84,9 @@ func (c *Credentials) Roots() *x509.CertPool {
 	return pool
 }
 
-// ServerTLS is the server's side of TLS. It asks for client certificates and leaves it to the API to judge them, so that a
-// stranger gets an answer, 401, and not a broken connection. The server's certificate is replaced before it ends, also
-// while the server runs.
+// ServerTLS is the server's side of TLS. It asks for client certificates and leaves it to the API
+// to judge them, so that a stranger gets an answer, 401, and not a broken connection. The server's
+// certificate is replaced before it ends, also while the server runs.
 func (c *Credentials) ServerTLS() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -105,6 +106,18 @@ func (c *Credentials) serverCertificate() (*tls.Certificate, error) {
 		}
 	}
 	return c.server.tls(), nil
+}
+
+// AddHosts adds names and addresses by which the server is known from now on. A certificate that
+// lacks one of them is made anew.
+func (c *Credentials) AddHosts(names ...string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.options.Hosts = append(c.options.Hosts, names...)
+	if c.server.names(c.hosts()) {
+		return nil
+	}
+	return c.issueServer()
 }
 
 func (c *Credentials) file(name string) string { return filepath.Join(c.options.Dir, name+".pem") }
@@ -179,6 +192,23 @@ func (c *Credentials) issueServer() error {
 	}
 	c.server = p
 	return c.server.write(c.file("server"))
+}
+
+// Issue makes a certificate of the authority for a server of these names, with its key, both PEM. It
+// is as good as the server's own, and kept nowhere.
+func (c *Credentials) Issue(names []string) (cert, key []byte, err error) {
+	template, err := newTemplate("skiff", c.options.Clock.Now(), serverLife)
+	if err != nil {
+		return nil, nil, err
+	}
+	template.DNSNames, template.IPAddresses = hosts(names).split()
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	p, err := issue(template, &c.authority)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a certificate for %v: %w", names, err)
+	}
+	return p.certPEM(), p.keyPEM(), nil
 }
 
 // hosts are all names and addresses of the server, each once.

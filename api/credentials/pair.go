@@ -24,7 +24,8 @@ const (
 	keyBlock  = "PRIVATE KEY"
 )
 
-// pair is a certificate and its private key. Both are in one file, so that no crash leaves one without the other.
+// pair is a certificate and its private key. Both are in one file, so that no crash leaves one
+// without the other.
 type pair struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -91,7 +92,8 @@ func newPair(der []byte, key *ecdsa.PrivateKey) (pair, error) {
 	return pair{cert: cert, key: key, keyDER: keyDER}, nil
 }
 
-// readPair reads a file that write made. It tells a file that is not there, which is no error, from a broken one.
+// readPair reads a file that write made. It tells a file that is not there, which is no error, from
+// a broken one.
 func readPair(path string) (pair, bool, error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -154,7 +156,7 @@ func (p pair) tls() *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key, Leaf: p.cert}
 }
 
-// lastsFor tells whether the certificate is good now and for d longer.
+// lastsFor reports whether the certificate is good now and for d longer.
 func (p pair) lastsFor(d time.Duration, now time.Time) bool {
 	return !now.Before(p.cert.NotBefore) && now.Add(d).Before(p.cert.NotAfter)
 }
@@ -163,7 +165,7 @@ func (p pair) issuedBy(authority pair) bool {
 	return bytes.Equal(p.cert.RawIssuer, authority.cert.RawSubject) && p.cert.CheckSignatureFrom(authority.cert) == nil
 }
 
-// names tells whether the certificate is for all of these hosts.
+// names reports whether the certificate is for all of these hosts.
 func (p pair) names(h hosts) bool {
 	names, addresses := h.split()
 	for _, name := range names {

@@ -1,6 +1,6 @@
-// Package discovery tells clients what the API serves, in the legacy documents (/api, /apis, /apis/<group>,
-// /apis/<group>/<version>) and in the aggregated one that clients prefer since Kubernetes 1.26.
-// https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
+// Package discovery tells clients what the API serves, in the legacy documents (/api, /apis,
+// /apis/<group>, /apis/<group>/<version>) and in the aggregated one that clients prefer since
+// Kubernetes 1.26. https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 package discovery
 
 import (
@@ -15,14 +15,14 @@ import (
 // Version is one group version and what it serves.
 type Version struct {
 	GroupVersion schema.GroupVersion
-	// Resources are in the order in which they are to be listed: each resource before its subresources, which are named
-	// resource/subresource.
+	// Resources are in the order in which they are to be listed: each resource before its
+	// subresources, which are named resource/subresource.
 	Resources []metav1.APIResource
 }
 
 // groupOrder is upstream's order of groups (apiVersionPriorities in k8s.io/kubernetes
-// pkg/controlplane/apiserver/aggregator.go); clients resolve an ambiguous resource name in this order. Groups that are
-// not named follow by name.
+// pkg/controlplane/apiserver/aggregator.go); clients resolve an ambiguous resource name in this
+// order. Groups that are not named follow by name.
 func groupOrder() []string {
 	return []string{
 		"", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
@@ -135,7 +135,8 @@ func (v Version) resource(r metav1.APIResource) apidiscoveryv2.APIResourceDiscov
 	}
 }
 
-// kindOf is the kind a resource answers with: of the version that lists it, unless it says otherwise.
+// kindOf is the kind a resource answers with: of the version that lists it, unless it says
+// otherwise.
 func (v Version) kindOf(r metav1.APIResource) *metav1.GroupVersionKind {
 	kind := &metav1.GroupVersionKind{Group: v.GroupVersion.Group, Version: v.GroupVersion.Version, Kind: r.Kind}
 	if r.Version != "" {

@@ -31,8 +31,8 @@ type aggregate struct {
 	etag string
 }
 
-// New makes the documents for all that is served. The versions of a group are in order of preference. The error is a
-// mistake of the program.
+// New makes the documents for all that is served. The versions of a group are in order of
+// preference. The error is a mistake of the program.
 func New(versions []Version) (*Documents, error) {
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, metav1.Unversioned)
@@ -76,8 +76,8 @@ func newAggregate(groups []group) (aggregate, error) {
 	return aggregate{list: list, etag: `"` + hex.EncodeToString(sum[:]) + `"`}, nil
 }
 
-// Routes calls add with the path of every document and the handler of its GET requests. Each is served with a slash at its
-// end too, as upstream does.
+// Routes calls add with the path of every document and the handler of its GET requests. Each is
+// served with a slash at its end too, as upstream does.
 func (d *Documents) Routes(add func(path string, get http.Handler)) {
 	both := func(path string, get http.Handler) {
 		add(path, get)
@@ -111,8 +111,8 @@ func (d *Documents) serveGroups(w http.ResponseWriter, r *http.Request) {
 	d.serve(w, r, d.named, d.apiGroups)
 }
 
-// apiVersions is the legacy document of the core group. It names the address the client came to, which is the one it can
-// reach.
+// apiVersions is the legacy document of the core group. It names the address the client came to,
+// which is the one it can reach.
 func (d *Documents) apiVersions(r *http.Request) runtime.Object {
 	out := &metav1.APIVersions{
 		TypeMeta:                   metav1.TypeMeta{Kind: "APIVersions"},
@@ -145,7 +145,8 @@ func (d *Documents) apiGroups(*http.Request) runtime.Object {
 	return out
 }
 
-// serve answers with the aggregated document when the client's Accept header prefers it, and with the legacy one otherwise.
+// serve answers with the aggregated document when the client's Accept header prefers it, and with
+// the legacy one otherwise.
 func (d *Documents) serve(w http.ResponseWriter, r *http.Request, a aggregate, legacy func(*http.Request) runtime.Object) {
 	media, _ := negotiation.NegotiateMediaTypeOptions(r.Header.Get("Accept"), d.codecs.SupportedMediaTypes(), aggregatedToo{})
 	if media.Convert == nil {

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// Authenticate lets a request pass when its caller is known, or when open says that anybody may make it; otherwise it
-// answers 401.
+// Authenticate lets a request pass when its caller is known, or when open says that anybody may
+// make it; otherwise it answers 401.
 func Authenticate(next http.Handler, errs Errors, auth authenticator.Request, open func(*http.Request) bool, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, ok, err := auth.AuthenticateRequest(r)

@@ -1,6 +1,7 @@
-// Package filters wraps the API's handlers with what every request needs: recovery from panics, the request's meaning and
-// caller in its context, a deadline, warnings in the answer, and measurement. They do what the filters of
-// k8s.io/apiserver/pkg/{endpoints,server}/filters do for kube-apiserver; those would bring all of GenericAPIServer along.
+// Package filters wraps the API's handlers with what every request needs: recovery from panics, the
+// request's meaning and caller in its context, a deadline, warnings in the answer, and measurement.
+// They do what the filters of k8s.io/apiserver/pkg/{endpoints,server}/filters do for
+// kube-apiserver; those would bring all of GenericAPIServer along.
 package filters
 
 import (
@@ -38,8 +39,9 @@ func (e Errors) Write(w http.ResponseWriter, r *http.Request, err error) {
 	responsewriters.ErrorNegotiated(err, e.Codecs, gv, w, r)
 }
 
-// Recover answers a request whose handler panics with an internal error, and logs the panic. When part of an answer is
-// out already, it breaks the connection off instead, so that the client does not take the part for the whole.
+// Recover answers a request whose handler panics with an internal error, and logs the panic. When
+// part of an answer is out already, it breaks the connection off instead, so that the client does
+// not take the part for the whole.
 func Recover(next http.Handler, errs Errors, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := Record(w)
@@ -61,8 +63,9 @@ func Recover(next http.Handler, errs Errors, logger *slog.Logger) http.Handler {
 	})
 }
 
-// Context puts into a request's context what upstream's handlers look for there: what is asked for, when it came, an
-// audit context (they write to it without looking), a logger, and a recorder of warnings.
+// Context puts into a request's context what upstream's handlers look for there: what is asked for,
+// when it came, an audit context (they write to it without looking), a logger, and a recorder of
+// warnings.
 func Context(next http.Handler, errs Errors, clk clock.PassiveClock, logger *slog.Logger) http.Handler {
 	resolver := &request.RequestInfoFactory{
 		APIPrefixes:          sets.NewString("api", "apis"),
@@ -85,20 +88,21 @@ func Context(next http.Handler, errs Errors, clk clock.PassiveClock, logger *slo
 	})
 }
 
-// LongRunning tells whether a request goes on until one side ends it: a watch, a log, a stream, or what a pod makes of it.
+// LongRunning reports whether a request goes on until one side ends it: a watch, a log, a stream,
+// or what a pod makes of it.
 func LongRunning(info *request.RequestInfo) bool {
 	if info.Verb == "watch" {
 		return true
 	}
 	switch info.Subresource {
-	case "log", "exec", "attach", "portforward", "proxy":
+	case "log", "exec", "attach", "portforward", "proxy", "files":
 		return info.IsResourceRequest
 	}
 	return false
 }
 
-// Deadline ends the context of a request that is not long-running after the time that its timeout parameter names, or
-// after max when that is shorter or names none.
+// Deadline ends the context of a request that is not long-running after the time that its timeout
+// parameter names, or after max when that is shorter or names none.
 func Deadline(next http.Handler, errs Errors, max time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if info, ok := request.RequestInfoFrom(r.Context()); ok && LongRunning(info) {

@@ -11,8 +11,9 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// Impersonate makes a request that of the user named in its headers (kubectl --as). Whoever is known may do everything here, so
-// may also be anybody. https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
+// Impersonate makes a request that of the user named in its headers (kubectl --as). Whoever is
+// known may do everything here, so may also be anybody.
+// https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
 func Impersonate(next http.Handler, errs Errors) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, known := request.UserFrom(r.Context())
@@ -28,8 +29,8 @@ func Impersonate(next http.Handler, errs Errors) http.Handler {
 	})
 }
 
-// impersonated reads and removes the headers, and tells whether there are any. As upstream does, it counts whoever is
-// impersonated among the authenticated, except for the anonymous.
+// impersonated reads and removes the headers, and reports whether there are any. As upstream does,
+// it counts whoever is impersonated among the authenticated, except for the anonymous.
 func impersonated(h http.Header) (who *user.DefaultInfo, asked bool) {
 	who = &user.DefaultInfo{
 		Name: h.Get(authenticationv1.ImpersonateUserHeader), UID: h.Get(authenticationv1.ImpersonateUIDHeader),

@@ -19,7 +19,8 @@ type Metrics struct {
 	inFlight *prometheus.GaugeVec
 }
 
-// NewMetrics registers skiff_api_requests_total, skiff_api_request_duration_seconds and skiff_api_requests_in_flight.
+// NewMetrics registers skiff_api_requests_total, skiff_api_request_duration_seconds and
+// skiff_api_requests_in_flight.
 func NewMetrics(reg prometheus.Registerer, clk clock.PassiveClock) (*Metrics, error) {
 	m := &Metrics{
 		clock: clk,
@@ -45,8 +46,8 @@ func NewMetrics(reg prometheus.Registerer, clk clock.PassiveClock) (*Metrics, er
 	return m, nil
 }
 
-// Observe measures the requests for a resource, which is "" for all that are not for one. The labels stay few because
-// only routes that exist are measured under a name of their own.
+// Observe measures the requests for a resource, which is "" for all that are not for one. The
+// labels stay few because only routes that exist are measured under a name of their own.
 func (m *Metrics) Observe(resource string, next http.Handler) http.Handler {
 	short, long := m.inFlight.WithLabelValues("false"), m.inFlight.WithLabelValues("true")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

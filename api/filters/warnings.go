@@ -8,7 +8,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// maxWarnings bounds, in bytes, the warnings of one answer: clients refuse headers that are too long.
+// maxWarnings bounds, in bytes, the warnings of one answer: clients refuse headers that are too
+// long.
 const maxWarnings = 4 << 10
 
 // warnings collects the warnings of one request in its answer's headers, each once.
@@ -20,7 +21,8 @@ type warnings struct {
 	size   int
 }
 
-// AddWarning implements k8s.io/apiserver/pkg/warning.Recorder. Warnings beyond maxWarnings are dropped; a last one says so.
+// AddWarning implements k8s.io/apiserver/pkg/warning.Recorder. Warnings beyond maxWarnings are
+// dropped; a last one says so.
 func (w *warnings) AddWarning(agent, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -20,7 +20,8 @@ func Record(w http.ResponseWriter) *Recorder {
 	return &Recorder{ResponseWriter: w}
 }
 
-// Status is the status of the answer, 0 as long as there is none. A connection that was taken over has status 101.
+// Status is the status of the answer, 0 as long as there is none. A connection that was taken over
+// has status 101.
 func (r *Recorder) Status() int { return r.status }
 
 // WriteHeader implements http.ResponseWriter.

@@ -1,6 +1,7 @@
-// Package openapi serves the OpenAPI documents of the kinds that skiff knows: upstream's own, filtered by the generator
-// beside it and embedded compressed. kubectl decides by them whether the server can validate, and prints `explain` out of
-// them; server-side apply takes the types of fields from them.
+// Package openapi serves the OpenAPI documents of the kinds that skiff knows: upstream's own,
+// filtered by the generator beside it and embedded compressed. kubectl decides by them whether the
+// server can validate, and prints `explain` out of them; server-side apply takes the types of
+// fields from them.
 package openapi
 
 import (
@@ -44,7 +45,8 @@ var Virtual = []schema.GroupVersionResource{
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"},
 }
 
-// FileName is the name, without ending, under which a group version's document is kept, here and upstream.
+// FileName is the name, without ending, under which a group version's document is kept, here and
+// upstream.
 func FileName(gv schema.GroupVersion) string {
 	if gv.Group == "" {
 		return "api__" + gv.Version
@@ -52,16 +54,17 @@ func FileName(gv schema.GroupVersion) string {
 	return "apis__" + gv.Group + "__" + gv.Version
 }
 
-// UnservedSubresource tells whether upstream has a subresource that skiff has not.
+// UnservedSubresource reports whether upstream has a subresource that skiff has not.
 func UnservedSubresource(resource, sub string) bool {
 	switch resource + "/" + sub {
-	case "pods/resize", "serviceaccounts/token", "csinodes/status":
+	case "serviceaccounts/token", "csinodes/status":
 		return true
 	}
 	return false
 }
 
-// Documents are the embedded documents, each with the path it is served under and a hash of its bytes.
+// Documents are the embedded documents, each with the path it is served under and a hash of its
+// bytes.
 type Documents struct {
 	v3     map[string]document // by "api/v1", "apis/apps/v1", …
 	v2     map[string]document // by media type
@@ -77,7 +80,8 @@ type document struct {
 
 const (
 	jsonType = "application/json"
-	// Clients ask for the type with an @, which is no valid media type, and are answered with the one without.
+	// Clients ask for the type with an @, which is no valid media type, and are answered with the
+	// one without.
 	v2ProtoAsked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 	v2ProtoType  = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 )
@@ -145,8 +149,9 @@ func (d *Documents) serveV2(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "only "+jsonType+" and "+v2ProtoType+" are served here", http.StatusNotAcceptable)
 }
 
-// serveV3 answers with one group version's document. A request that names the hash of another document is sent to the
-// right one, as upstream does, so that a client may keep what it got for ever.
+// serveV3 answers with one group version's document. A request that names the hash of another
+// document is sent to the right one, as upstream does, so that a client may keep what it got for
+// ever.
 func (d *Documents) serveV3(w http.ResponseWriter, r *http.Request) {
 	path := r.PathValue("path")
 	doc, ok := d.v3[path]

@@ -11,8 +11,9 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 )
 
-// TypeConverter tells server-side apply of which type each field is. It reads the schemas at the first use, because most
-// daemons are up long before anybody writes, and is one for all group versions, because they share most schemas.
+// TypeConverter tells server-side apply of which type each field is. It reads the schemas at the
+// first use, because most daemons are up long before anybody writes, and is one for all group
+// versions, because they share most schemas.
 func (d *Documents) TypeConverter() managedfields.TypeConverter { return d.fields }
 
 type typeConverter struct {

@@ -1,6 +1,6 @@
-// Package reviews answers the questions clients ask about themselves: who am I, and what may I do? In skiff whoever is
-// known may do everything, so these resources are never stored: they exist for `kubectl auth`, helm and k9s, which ask
-// before they act.
+// Package reviews answers the questions clients ask about themselves: who am I, and what may I do?
+// In skiff whoever is known may do everything, so these resources are never stored: they exist for
+// `kubectl auth`, helm and k9s, which ask before they act.
 package reviews
 
 import (

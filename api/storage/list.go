@@ -42,8 +42,8 @@ func watchOptions(o *metainternalversion.ListOptions) registry.WatchOptions {
 	}
 }
 
-// listOf makes the kind's list of objects. Its items are copies as Detach makes them, because a list holds its items by
-// value.
+// listOf makes the kind's list of objects. Its items are copies as Detach makes them, because a
+// list holds its items by value.
 func listOf(kind *manifests.Kind, objects []store.Object, list metav1.ListMeta) (runtime.Object, error) {
 	out := kind.NewList()
 	field, err := meta.GetItemsPtr(out)

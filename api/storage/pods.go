@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"skiff/manifests"
 	"skiff/manifests/registry"
@@ -23,9 +24,13 @@ type Binding struct{ pods registry.Pods }
 // Bindings serves the older resource that does the same.
 type Bindings struct{ one *Binding }
 
-// EphemeralContainers serves the ephemeralcontainers subresource of pods, by which kubectl debug adds containers: reads give the
-// whole pod, writes change its ephemeral containers alone.
+// EphemeralContainers serves the ephemeralcontainers subresource of pods, by which kubectl debug
+// adds containers: reads give the whole pod, writes change its ephemeral containers alone.
 type EphemeralContainers struct{ main *Resource }
+
+// Resize serves the resize subresource of pods, which changes what containers that run may use: reads
+// give the whole pod, writes change resources and resize policies alone.
+type Resize struct{ main *Resource }
 
 // Eviction serves the eviction subresource of pods, by which one is deleted politely.
 type Eviction struct {
@@ -39,6 +44,9 @@ var (
 	_ rest.Scoper                         = (*Bindings)(nil)
 	_ rest.SingularNameProvider           = (*Bindings)(nil)
 	_ rest.Patcher                        = (*EphemeralContainers)(nil)
+	_ rest.Patcher                        = (*Resize)(nil)
+	_ rest.TableConvertor                 = (*Resize)(nil)
+	_ rest.ResetFieldsFilterStrategy      = (*Resize)(nil)
 	_ rest.NamedCreater                   = (*Eviction)(nil)
 	_ rest.GroupVersionKindProvider       = (*Eviction)(nil)
 )
@@ -52,8 +60,8 @@ func (b *Binding) New() runtime.Object { return &corev1.Binding{} }
 // Destroy implements rest.Storage.
 func (b *Binding) Destroy() {}
 
-// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements rest.SubresourceObjectMetaPreserver: the UID in a
-// Binding is the pod's.
+// PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate implements
+// rest.SubresourceObjectMetaPreserver: the UID in a Binding is the pod's.
 func (b *Binding) PreserveRequestObjectMetaSystemFieldsOnSubresourceCreate() bool { return true }
 
 // Create implements rest.NamedCreater.
@@ -114,6 +122,43 @@ func (c *EphemeralContainers) Update(ctx context.Context, name string, info rest
 		DryRun:         isDryRun(o.DryRun),
 		ValidateUpdate: validateTwo(validate),
 	})
+}
+
+// New implements rest.Storage.
+func (r *Resize) New() runtime.Object { return r.main.New() }
+
+// Destroy implements rest.Storage.
+func (r *Resize) Destroy() {}
+
+// Get implements rest.Getter.
+func (r *Resize) Get(ctx context.Context, name string, o *metav1.GetOptions) (runtime.Object, error) {
+	return r.main.Get(ctx, name, o)
+}
+
+// Update implements rest.Updater.
+func (r *Resize) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, _ rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc, _ bool, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return r.main.update(ctx, name, info, registry.UpdateOptions{
+		Subresource:    manifests.SubresourceResize,
+		DryRun:         isDryRun(o.DryRun),
+		ValidateUpdate: validateTwo(validate),
+	})
+}
+
+// GetResetFieldsFilter implements rest.ResetFieldsFilterStrategy: whoever resizes owns what can be
+// resized, and nothing else.
+func (r *Resize) GetResetFieldsFilter() map[fieldpath.APIVersion]fieldpath.Filter {
+	var own []*fieldpath.SetMatcher
+	for _, containers := range []string{"containers", "initContainers"} {
+		for _, what := range []string{"resources", "resizePolicy"} {
+			own = append(own, fieldpath.MakePrefixMatcherOrDie("spec", containers, fieldpath.MatchAnyPathElement(), what))
+		}
+	}
+	return map[fieldpath.APIVersion]fieldpath.Filter{"v1": fieldpath.NewIncludeMatcherFilter(own...)}
+}
+
+// ConvertToTable implements rest.TableConvertor.
+func (r *Resize) ConvertToTable(ctx context.Context, obj, o runtime.Object) (*metav1.Table, error) {
+	return r.main.ConvertToTable(ctx, obj, o)
 }
 
 // New implements rest.Storage.

@@ -125,8 +125,8 @@ func (r *Resource) update(ctx context.Context, name string, info rest.UpdatedObj
 	return out, created, err
 }
 
-// Delete implements rest.GracefulDeleter. It answers with a Status when the object is gone at once, unless the kind says
-// otherwise, and with the object when its deletion takes longer.
+// Delete implements rest.GracefulDeleter. It answers with a Status when the object is gone at once,
+// unless the kind says otherwise, and with the object when its deletion takes longer.
 func (r *Resource) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, o *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	obj, gone, err := r.resource.Delete(ctx, namespaceOf(ctx), name, o, registry.DeleteOptions{Validate: validateOne(validate)})
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package storage shows skiff's registry to the handlers of k8s.io/apiserver in the terms they know: the interfaces of
-// k8s.io/apiserver/pkg/registry/rest. The registry decides; what is here only translates.
+// Package storage shows skiff's registry to the handlers of k8s.io/apiserver in the terms they
+// know: the interfaces of k8s.io/apiserver/pkg/registry/rest. The registry decides; what is here
+// only translates.
 package storage
 
 import (
@@ -32,8 +33,8 @@ type Tables struct {
 	Clock clock.PassiveClock
 }
 
-// For returns everything a kind is served by: the resource itself under "", and its subresources under their names. Pods'
-// streams, which touch no stored state, are not among them.
+// For returns everything a kind is served by: the resource itself under "", and its subresources
+// under their names. Pods' streams, which touch no stored state, are not among them.
 func For(r *registry.Registry, kind *manifests.Kind, tables Tables) map[string]rest.Storage {
 	base := &Resource{resource: r.Resource(kind.GroupResource()), kind: kind, tables: tables}
 	out := map[string]rest.Storage{"": &Collection{base}}
@@ -50,6 +51,7 @@ func For(r *registry.Registry, kind *manifests.Kind, tables Tables) map[string]r
 	}
 	if kind.GroupResource() == pods() {
 		out[manifests.SubresourceEphemeral] = &EphemeralContainers{base}
+		out[manifests.SubresourceResize] = &Resize{base}
 		out["binding"] = &Binding{pods: r.Pods()}
 		out["eviction"] = &Eviction{pods: r.Pods()}
 	}
@@ -59,9 +61,9 @@ func For(r *registry.Registry, kind *manifests.Kind, tables Tables) map[string]r
 func namespaces() schema.GroupResource { return schema.GroupResource{Resource: "namespaces"} }
 func pods() schema.GroupResource       { return schema.GroupResource{Resource: "pods"} }
 
-// Detach copies obj as deep as an encoder writes: encoders set the object's kind and API version in place, and nothing
-// else. What the registry hands out is shared and must not be written to; copying all of it would cost more than the rest
-// of a read.
+// Detach copies obj as deep as an encoder writes: encoders set the object's kind and API version in
+// place, and nothing else. What the registry hands out is shared and must not be written to;
+// copying all of it would cost more than the rest of a read.
 func Detach(obj runtime.Object) runtime.Object {
 	from := reflect.ValueOf(obj).Elem()
 	to := reflect.New(from.Type())
@@ -96,8 +98,8 @@ func statusOf(err error) error {
 	return apierrors.NewInternalError(err)
 }
 
-// object narrows what a decoder made to what the store takes. Stored objects do not name their own kind; what came through
-// server-side apply does, and would look changed for it.
+// object narrows what a decoder made to what the store takes. Stored objects do not name their own
+// kind; what came through server-side apply does, and would look changed for it.
 func object(obj runtime.Object) (store.Object, error) {
 	if o, ok := obj.(store.Object); ok {
 		o.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})

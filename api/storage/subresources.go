@@ -12,10 +12,12 @@ import (
 	"skiff/manifests/registry"
 )
 
-// Status serves the status subresource: reads give the whole object, writes change its status alone.
+// Status serves the status subresource: reads give the whole object, writes change its status
+// alone.
 type Status struct{ main *Resource }
 
-// Finalize serves the finalize subresource of namespaces, which changes a namespace's own finalizers.
+// Finalize serves the finalize subresource of namespaces, which changes a namespace's own
+// finalizers.
 type Finalize struct{ main *Resource }
 
 var (

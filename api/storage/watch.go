@@ -7,12 +7,12 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// pendingEvents are the events of a watch that wait to be encoded. The handler flushes when none waits, so a burst of
-// events shares writes to the network.
+// pendingEvents are the events of a watch that wait to be encoded. The handler flushes when none
+// waits, so a burst of events shares writes to the network.
 const pendingEvents = 64
 
-// detached is a watch whose events an encoder may write to. Its goroutine ends when the watch beneath it does, or when it
-// is stopped.
+// detached is a watch whose events an encoder may write to. Its goroutine ends when the watch
+// beneath it does, or when it is stopped.
 type detached struct {
 	from   watch.Interface
 	events chan watch.Event

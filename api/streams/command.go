@@ -92,7 +92,8 @@ func (a *Attach) Connect(ctx context.Context, name string, options runtime.Objec
 // wants are the streams a client asks for.
 type wants struct{ in, out, err, tty bool }
 
-// target finds the running container a request is for, and mends what it wants: a terminal has no separate error stream.
+// target finds the running container a request is for, and mends what it wants: a terminal has no
+// separate error stream.
 func (h *Handlers) target(ctx context.Context, name, container string, w *wants) (*corev1.Pod, string, error) {
 	pod, err := h.Lookup(ctx, name)
 	if err != nil {

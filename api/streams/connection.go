@@ -26,9 +26,10 @@ func canUpgrade(r *http.Request) error {
 
 func isWebSocket(r *http.Request) bool { return wsstream.IsWebSocketRequest(r) }
 
-// takenOver is a response whose connection a stream protocol takes over. It ties the connection to the request: when the
-// request's context ends, which is what a shutdown does, the connection is closed a little later; when the client closes
-// the connection, the context ends. It has no Unwrap, so that nobody takes the connection from under it.
+// takenOver is a response whose connection a stream protocol takes over. It ties the connection to
+// the request: when the request's context ends, which is what a shutdown does, the connection is
+// closed a little later; when the client closes the connection, the context ends. It has no Unwrap,
+// so that nobody takes the connection from under it.
 type takenOver struct {
 	w      http.ResponseWriter
 	cancel context.CancelFunc
@@ -37,8 +38,8 @@ type takenOver struct {
 
 	mu   sync.Mutex
 	conn *tied
-	// served is set when the protocol got as far as running something; then it closes the connection itself, when all it
-	// wrote is sent.
+	// served is set when the protocol got as far as running something; then it closes the
+	// connection itself, when all it wrote is sent.
 	served bool
 }
 
@@ -79,7 +80,8 @@ func (t *takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	t.mu.Lock()
 	t.conn = to
 	t.mu.Unlock()
-	// What came behind the request's header is in rw's buffer already; the rest must be read through the tied connection.
+	// What came behind the request's header is in rw's buffer already; the rest must be read
+	// through the tied connection.
 	buffered, err := rw.Reader.Peek(rw.Reader.Buffered())
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
@@ -88,8 +90,8 @@ func (t *takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return to, bufio.NewReadWriter(bufio.NewReader(to), bufio.NewWriter(to)), nil
 }
 
-// closeLate closes a connection whose request was told to end, unless it has ended by itself soon after: a client that
-// hears no last word takes it for success.
+// closeLate closes a connection whose request was told to end, unless it has ended by itself soon
+// after: a client that hears no last word takes it for success.
 func (t *takenOver) closeLate(conn net.Conn) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), lastWord)
 	defer cancel()
@@ -108,7 +110,8 @@ func (t *takenOver) serving() context.Context {
 	return t.ctx
 }
 
-// end lets the connection go. One on which nothing was ever served is closed here: the protocols forget it.
+// end lets the connection go. One on which nothing was ever served is closed here: the protocols
+// forget it.
 func (t *takenOver) end() {
 	close(t.ended)
 	t.mu.Lock()
@@ -144,8 +147,9 @@ func (c *tied) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements net.Conn. SPDY closes a connection whose client said goodbye without reading to its end. That the client
-// was gone before is no error: spdystream would keep a goroutine waiting for somebody to hear of it.
+// Close implements net.Conn. SPDY closes a connection whose client said goodbye without reading to
+// its end. That the client was gone before is no error: spdystream would keep a goroutine waiting
+// for somebody to hear of it.
 func (c *tied) Close() error {
 	c.lost()
 	c.Conn.Close()

@@ -8,7 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// containerNames lists a pod's containers in upstream's order (VisitContainers in k8s.io/kubernetes pkg/api/pod).
+// containerNames lists a pod's containers in upstream's order (VisitContainers in k8s.io/kubernetes
+// pkg/api/pod).
 func containerNames(pod *corev1.Pod) []string {
 	var names []string
 	for _, c := range pod.Spec.InitContainers {
@@ -23,7 +24,8 @@ func containerNames(pod *corev1.Pod) []string {
 	return names
 }
 
-// chooseContainer returns the container a request means: the one it names, or the only one there is.
+// chooseContainer returns the container a request means: the one it names, or the only one there
+// is.
 func chooseContainer(pod *corev1.Pod, name string) (string, error) {
 	all := containerNames(pod)
 	if name != "" {
@@ -62,7 +64,8 @@ func onNode(pod *corev1.Pod) error {
 	return nil
 }
 
-// running checks that a container runs. The message is what upstream makes of the kubelet's refusal.
+// running checks that a container runs. The message is what upstream makes of the kubelet's
+// refusal.
 func running(pod *corev1.Pod, container string) error {
 	if s, ok := statusOf(pod, container); !ok || s.State.Running == nil {
 		return apierrors.NewInternalError(errors.New("unable to upgrade connection: " + fmt.Sprintf("container not found (%q)", container)))
@@ -70,8 +73,8 @@ func running(pod *corev1.Pod, container string) error {
 	return nil
 }
 
-// hasLog checks that a container, or its predecessor, has or had a log, as the kubelet does (validateContainerLogStatus in
-// k8s.io/kubernetes pkg/kubelet/kubelet_pods.go).
+// hasLog checks that a container, or its predecessor, has or had a log, as the kubelet does
+// (validateContainerLogStatus in k8s.io/kubernetes pkg/kubelet/kubelet_pods.go).
 func hasLog(pod *corev1.Pod, container string, previous bool) error {
 	status, found := statusOf(pod, container)
 	if !found {

@@ -50,7 +50,8 @@ func (p *PortForward) Connect(ctx context.Context, name string, options runtime.
 	return &forwarding{pods: p.Pods, pod: pod, ports: o.Ports, responder: responder}, nil
 }
 
-// forwarding carries any number of connections to a pod's ports over one connection of the client's.
+// forwarding carries any number of connections to a pod's ports over one connection of the
+// client's.
 type forwarding struct {
 	pods      Pods
 	pod       *corev1.Pod
@@ -58,8 +59,8 @@ type forwarding struct {
 	responder rest.Responder
 }
 
-// ServeHTTP implements http.Handler. Clients of today tunnel SPDY through a WebSocket; older ones speak SPDY, or a
-// WebSocket protocol with two channels a port.
+// ServeHTTP implements http.Handler. Clients of today tunnel SPDY through a WebSocket; older ones
+// speak SPDY, or a WebSocket protocol with two channels a port.
 func (f *forwarding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := canUpgrade(r); err != nil {
 		f.responder.Error(err)
@@ -82,8 +83,8 @@ func (f *forwarding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	forwarder.wait()
 }
 
-// forwarder forwards single connections, in the terms of cri-streaming, which gives each a context without end; all use
-// the request's instead.
+// forwarder forwards single connections, in the terms of cri-streaming, which gives each a context
+// without end; all use the request's instead.
 type forwarder struct {
 	*forwarding
 	ctx context.Context
@@ -111,8 +112,8 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 	return err
 }
 
-// holdBack keeps a failure from overtaking the news that the stream is open, which spdystream sends from another goroutine: a
-// client that learns of the end before the beginning waits for ever.
+// holdBack keeps a failure from overtaking the news that the stream is open, which spdystream sends
+// from another goroutine: a client that learns of the end before the beginning waits for ever.
 func (f *forwarder) holdBack() {
 	ctx, cancel := context.WithTimeout(f.ctx, refusalDelay)
 	defer cancel()

@@ -29,8 +29,9 @@ type target struct {
 	port   int32
 }
 
-// proxying passes a request on to a pod. Links and redirects in the answer are rewritten so that they lead through the
-// proxy again, and an upgrade hands the connection over, both as upstream's proxy does.
+// proxying passes a request on to a pod. Links and redirects in the answer are rewritten so that
+// they lead through the proxy again, and an upgrade hands the connection over, both as upstream's
+// proxy does.
 type proxying struct {
 	pods      Pods
 	target    target
@@ -67,8 +68,8 @@ func (p *proxying) location() *url.URL {
 	}
 }
 
-// transport reaches the target whatever the address: how to get to a pod is its node's to know. As upstream's, it does not
-// ask who a pod's certificate is from.
+// transport reaches the target whatever the address: how to get to a pod is its node's to know. As
+// upstream's, it does not ask who a pod's certificate is from.
 func (p *proxying) transport() *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

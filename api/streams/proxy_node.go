@@ -16,13 +16,16 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// NodeProxy serves the proxy subresource of nodes, behind which upstream has the kubelet's own API. Of that there is
-// /pods, the pods of the node, and /healthz; the rest (logs, stats, metrics, run, …) is not found.
+// NodeProxy serves the proxy subresource of nodes, behind which upstream has the kubelet's own API.
+// Of that there are /pods, the pods bound to the node, /runningpods, those it has not finished with,
+// and /healthz; the rest (logs, stats, metrics, run, …) is not found.
 type NodeProxy struct {
 	// Node returns an error for a node that there is not.
 	Node func(ctx context.Context, name string) error
 	// Pods are the pods bound to a node, read-only.
 	Pods func(ctx context.Context, node string) []*corev1.Pod
+	// Running are the pods that a node has not finished with; nil where nothing runs.
+	Running func(node string) ([]*corev1.Pod, error)
 }
 
 var _ rest.Connecter = (*NodeProxy)(nil)
@@ -64,13 +67,20 @@ func (p *NodeProxy) Connect(ctx context.Context, id string, options runtime.Obje
 		path := strings.Trim(o.Path, "/")
 		switch {
 		case path == "pods" && r.Method == http.MethodGet:
-			p.servePods(w, r, name, responder)
+			servePods(w, name, p.Pods(r.Context(), name), responder)
+		case path == "runningpods" && r.Method == http.MethodGet && p.Running != nil:
+			running, err := p.Running(name)
+			if err != nil {
+				responder.Error(err)
+				return
+			}
+			servePods(w, name, running, responder)
 		case path == "healthz" && r.Method == http.MethodGet:
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			fmt.Fprint(w, "ok")
 		default:
 			refusal := apierrors.NewGenericServerResponse(http.StatusNotFound, strings.ToLower(r.Method), nodes(), name, "", 0, false)
-			refusal.ErrStatus.Message += ": of the kubelet's API skiff serves /pods and /healthz"
+			refusal.ErrStatus.Message += ": of the kubelet's API skiff serves /pods, /runningpods and /healthz"
 			responder.Error(refusal)
 		}
 	}), nil
@@ -78,9 +88,9 @@ func (p *NodeProxy) Connect(ctx context.Context, id string, options runtime.Obje
 
 func nodes() schema.GroupResource { return schema.GroupResource{Resource: "nodes"} }
 
-func (p *NodeProxy) servePods(w http.ResponseWriter, r *http.Request, node string, responder rest.Responder) {
+func servePods(w http.ResponseWriter, node string, pods []*corev1.Pod, responder rest.Responder) {
 	list := corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []corev1.Pod{}}
-	for _, pod := range p.Pods(r.Context(), node) {
+	for _, pod := range pods {
 		list.Items = append(list.Items, *pod)
 	}
 	raw, err := json.Marshal(list)

@@ -14,9 +14,9 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 )
 
-// PodProxy serves the proxy subresource of pods: HTTP to one of a pod's ports. The request names the pod as
-// [scheme:]name[:port], where the port is a number or the name a container gives it, by default the first port that the
-// containers declare.
+// PodProxy serves the proxy subresource of pods: HTTP to one of a pod's ports. The request names
+// the pod as [scheme:]name[:port], where the port is a number or the name a container gives it, by
+// default the first port that the containers declare.
 type PodProxy struct{ Handlers }
 
 var _ rest.Connecter = (*PodProxy)(nil)
@@ -88,7 +88,8 @@ func defaultPort(pod *corev1.Pod, scheme string) int32 {
 	return 80
 }
 
-// namedPort finds a container's port by its name; restartable init containers have ports that last too.
+// namedPort finds a container's port by its name; restartable init containers have ports that last
+// too.
 func namedPort(pod *corev1.Pod, name string) (int32, bool) {
 	for _, containers := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
 		for i := range containers {

@@ -12,7 +12,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apiserver/pkg/registry/rest"
 )
@@ -23,12 +22,11 @@ type Backends struct {
 	Service func(ctx context.Context, name string) (*corev1.Service, error)
 	// Slices are the endpoint slices of a service, read-only.
 	Slices func(ctx context.Context, service string) []*discoveryv1.EndpointSlice
-	// Selected are the pods that bear all labels, read-only.
-	Selected func(ctx context.Context, labels map[string]string) []*corev1.Pod
 }
 
-// ServiceProxy serves the proxy subresource of services: HTTP to a ready pod behind the service, whichever. The request
-// names the service as [scheme:]name[:port], where the port is the number or the name of one of the service's.
+// ServiceProxy serves the proxy subresource of services: HTTP to a ready pod behind the service,
+// whichever. The request names the service as [scheme:]name[:port], where the port is the number or
+// the name of one of the service's.
 type ServiceProxy struct {
 	Handlers
 	Backends Backends
@@ -76,8 +74,7 @@ func noEndpoints(service string) error {
 	return apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", service))
 }
 
-// backends are the ports of ready pods that a service's port leads to. Where a controller keeps endpoint slices they
-// decide; where none are kept, the service's own selector does.
+// backends are the ports of ready pods that a service's port leads to, as its endpoint slices say.
 func (p *ServiceProxy) backends(ctx context.Context, name, port string) ([]target, error) {
 	service, err := p.Backends.Service(ctx, name)
 	number, numberErr := strconv.ParseInt(port, 10, 32)
@@ -96,16 +93,13 @@ func (p *ServiceProxy) backends(ctx context.Context, name, port string) ([]targe
 	if at < 0 {
 		return nil, nil
 	}
-	if kept := p.Backends.Slices(ctx, name); len(kept) > 0 {
-		return p.listed(ctx, kept, service.Spec.Ports[at].Name), nil
-	}
-	return p.selected(ctx, service, &service.Spec.Ports[at]), nil
+	return p.listed(ctx, name, service.Spec.Ports[at].Name), nil
 }
 
-// listed are the ready endpoints of slices that are pods.
-func (p *ServiceProxy) listed(ctx context.Context, kept []*discoveryv1.EndpointSlice, port string) []target {
+// listed are the ready endpoints of a service's slices that are pods.
+func (p *ServiceProxy) listed(ctx context.Context, service, port string) []target {
 	var all []target
-	for _, slice := range kept {
+	for _, slice := range p.Backends.Slices(ctx, service) {
 		at := slices.IndexFunc(slice.Ports, func(s discoveryv1.EndpointPort) bool {
 			return s.Name != nil && *s.Name == port && s.Port != nil
 		})
@@ -121,8 +115,8 @@ func (p *ServiceProxy) listed(ctx context.Context, kept []*discoveryv1.EndpointS
 	return all
 }
 
-// behind is the pod that an endpoint is, nil when it is none, is not ready, or has another address by now: an address
-// alone could be anybody's.
+// behind is the pod that an endpoint is, nil when it is none, is not ready, or has another address
+// by now: an address alone could be anybody's.
 func (p *ServiceProxy) behind(ctx context.Context, e *discoveryv1.Endpoint) *corev1.Pod {
 	notReady := e.Conditions.Ready != nil && !*e.Conditions.Ready
 	if notReady || e.TargetRef == nil || e.TargetRef.Kind != "Pod" || len(e.Addresses) == 0 {
@@ -137,39 +131,4 @@ func (p *ServiceProxy) behind(ctx context.Context, e *discoveryv1.Endpoint) *cor
 
 func hasAddress(pod *corev1.Pod, ip string) bool {
 	return slices.Contains(pod.Status.PodIPs, corev1.PodIP{IP: ip})
-}
-
-// selected are the ready pods that a service selects and that have the port it leads to.
-func (p *ServiceProxy) selected(ctx context.Context, service *corev1.Service, port *corev1.ServicePort) []target {
-	if len(service.Spec.Selector) == 0 {
-		return nil
-	}
-	var all []target
-	for _, pod := range p.Backends.Selected(ctx, service.Spec.Selector) {
-		number, ok := targetPort(pod, port)
-		if ok && pod.Status.PodIP != "" && takesTraffic(service, pod) {
-			all = append(all, target{pod: pod, port: number})
-		}
-	}
-	return all
-}
-
-func takesTraffic(service *corev1.Service, pod *corev1.Pod) bool {
-	if service.Spec.PublishNotReadyAddresses {
-		return pod.Status.Phase == corev1.PodRunning
-	}
-	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
-}
-
-// targetPort is the port of the pod that a service's port leads to.
-func targetPort(pod *corev1.Pod, port *corev1.ServicePort) (int32, bool) {
-	if port.TargetPort.Type == intstr.String {
-		return namedPort(pod, port.TargetPort.StrVal)
-	}
-	if port.TargetPort.IntVal == 0 {
-		return port.Port, true
-	}
-	return port.TargetPort.IntVal, true
 }

@@ -8,8 +8,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// quiet returns ctx with a logger for which nothing is an error: the stream libraries call it one that a client closed its
-// connection, which is how every stream ends.
+// quiet returns ctx with a logger for which nothing is an error: the stream libraries call it one
+// that a client closed its connection, which is how every stream ends.
 func quiet(ctx context.Context) context.Context {
 	handler := logr.ToSlogHandler(klog.FromContext(ctx))
 	return klog.NewContext(ctx, logr.FromSlogHandler(debugging{handler}))

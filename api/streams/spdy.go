@@ -40,7 +40,8 @@ func (e spdyExecutor) ExecInContainer(ctx context.Context, _, _, _ string, _ []s
 	return exitError(e.command.do(ctx, s))
 }
 
-// exitError digs a command's exit code out of a chain of errors: cri-streaming does not look into chains.
+// exitError digs a command's exit code out of a chain of errors: cri-streaming does not look into
+// chains.
 func exitError(err error) error {
 	var exit utilexec.ExitError
 	if errors.As(err, &exit) {

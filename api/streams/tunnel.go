@@ -13,8 +13,8 @@ import (
 	"k8s.io/streaming/pkg/httpstream/spdy"
 )
 
-// serveTunnel opens a WebSocket and hands serve a request for SPDY whose connection runs within it: each message carries a
-// piece of the SPDY connection's bytes.
+// serveTunnel opens a WebSocket and hands serve a request for SPDY whose connection runs within it:
+// each message carries a piece of the SPDY connection's bytes.
 // https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/4006-transition-spdy-to-websockets
 func serveTunnel(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
 	websocket.Server{
@@ -52,8 +52,8 @@ func asSPDY(r *http.Request) *http.Request {
 	return out
 }
 
-// tunnelWriter answers a request made within a tunnel. The tunnel's own handshake told the client that it is through, so
-// the answer to the request goes nowhere.
+// tunnelWriter answers a request made within a tunnel. The tunnel's own handshake told the client
+// that it is through, so the answer to the request goes nowhere.
 type tunnelWriter struct {
 	conn   net.Conn
 	header http.Header

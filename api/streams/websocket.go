@@ -16,8 +16,8 @@ import (
 	utilexec "k8s.io/utils/exec"
 )
 
-// overWebSocket serves the command over a WebSocket, with the subprotocols up to v5, by which a client can say that its
-// input is at its end. (cri-streaming stops at v4.)
+// overWebSocket serves the command over a WebSocket, with the subprotocols up to v5, by which a
+// client can say that its input is at its end. (cri-streaming stops at v4.)
 func (c *command) overWebSocket(w *takenOver, r *http.Request) {
 	conn := wsstream.NewConn(c.protocols())
 	conn.SetIdleTimeout(idleTimeout)
@@ -111,7 +111,8 @@ func readSizes(ctx context.Context, from io.Reader) <-chan Size {
 	return to
 }
 
-// outcome is the status that tells a client how its command ended; clients take the exit code from its causes.
+// outcome is the status that tells a client how its command ended; clients take the exit code from
+// its causes.
 func outcome(err error) metav1.Status {
 	var exit utilexec.ExitError
 	switch {

@@ -32,8 +32,8 @@ func jobCells(j *batchv1.Job, now time.Time) []any {
 	}
 }
 
-// completions are the successes had and needed. Without a number of completions one success is enough, whichever of
-// the parallel pods has it.
+// completions are the successes had and needed. Without a number of completions one success is
+// enough, whichever of the parallel pods has it.
 func completions(j *batchv1.Job) string {
 	switch had, parallel := j.Status.Succeeded, ptr.Deref(j.Spec.Parallelism, 0); {
 	case j.Spec.Completions != nil:
@@ -73,7 +73,7 @@ func jobStatus(j *batchv1.Job) string {
 	return "Running"
 }
 
-// jobIs tells whether a condition of the job is true.
+// jobIs reports whether a condition of the job is true.
 func jobIs(j *batchv1.Job, t batchv1.JobConditionType) bool {
 	for _, c := range j.Status.Conditions {
 		if c.Type == t {
@@ -96,7 +96,8 @@ func cronJobColumns() []metav1.TableColumnDefinition {
 	return append(append(columns, templateColumns()...), selectorColumn())
 }
 
-// cronJobCellsOf lays out cron jobs of either served version, which differ in nothing but their name.
+// cronJobCellsOf lays out cron jobs of either served version, which differ in nothing but their
+// name.
 func cronJobCellsOf(obj runtime.Object, now time.Time) ([]any, error) {
 	switch c := obj.(type) {
 	case *batchv1.CronJob:

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -28,14 +29,14 @@ func nodeColumns() []metav1.TableColumnDefinition {
 
 func nodeCells(n *corev1.Node, now time.Time) []any {
 	info := &n.Status.NodeInfo
-	kernel := or(info.KernelVersion, unknown)
+	kernel := cmp.Or(info.KernelVersion, unknown)
 	if info.Architecture != "" {
 		kernel += " (" + info.Architecture + ")"
 	}
 	return []any{
-		n.Name, nodeStatus(n), or(strings.Join(nodeRoles(n), ","), none), age(n.CreationTimestamp, now), info.KubeletVersion,
+		n.Name, nodeStatus(n), cmp.Or(strings.Join(nodeRoles(n), ","), none), age(n.CreationTimestamp, now), info.KubeletVersion,
 		nodeAddress(n, corev1.NodeInternalIP), nodeAddress(n, corev1.NodeExternalIP),
-		or(info.OSImage, unknown), kernel, or(info.ContainerRuntimeVersion, unknown),
+		cmp.Or(info.OSImage, unknown), kernel, cmp.Or(info.ContainerRuntimeVersion, unknown),
 	}
 }
 
@@ -55,7 +56,8 @@ func nodeStatus(n *corev1.Node) string {
 	return status
 }
 
-// nodeRoles are the roles given by the labels node-role.kubernetes.io/ROLE and kubernetes.io/role=ROLE.
+// nodeRoles are the roles given by the labels node-role.kubernetes.io/ROLE and
+// kubernetes.io/role=ROLE.
 func nodeRoles(n *corev1.Node) []string {
 	var roles []string
 	for key, value := range n.Labels {

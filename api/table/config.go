@@ -52,7 +52,8 @@ func resourceQuotaCells(q *corev1.ResourceQuota, now time.Time) []any {
 	return []any{q.Name, strings.Join(requests, ", "), strings.Join(limits, ", "), age(q.CreationTimestamp, now)}
 }
 
-// limitRangeColumns are those upstream gives to objects without a layout of their own (apiserver's registry/rest/table.go).
+// limitRangeColumns are those upstream gives to objects without a layout of their own (apiserver's
+// registry/rest/table.go).
 func limitRangeColumns() []metav1.TableColumnDefinition {
 	return []metav1.TableColumnDefinition{
 		nameColumn(), {Name: "Created At", Type: "date", Description: "When the object was created."},

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -20,8 +21,8 @@ func storageClassColumns() []metav1.TableColumnDefinition {
 	}
 }
 
-// storageClassCells marks every class that asks to be the default one, for a row knows nothing of the others. Upstream marks the
-// youngest of them.
+// storageClassCells marks every class that asks to be the default one, for a row knows nothing of
+// the others. Upstream marks the youngest of them.
 func storageClassCells(c *storagev1.StorageClass, now time.Time) []any {
 	name := c.Name
 	if c.Annotations["storageclass.kubernetes.io/is-default-class"] == "true" || c.Annotations["storageclass.beta.kubernetes.io/is-default-class"] == "true" {
@@ -70,7 +71,7 @@ func csiDriverCells(d *storagev1.CSIDriver, now time.Time) []any {
 	is := func(b *bool) bool { return b != nil && *b }
 	return []any{
 		d.Name, d.Spec.AttachRequired == nil || *d.Spec.AttachRequired, is(d.Spec.PodInfoOnMount), is(d.Spec.StorageCapacity),
-		tokens, is(d.Spec.RequiresRepublish), or(strings.Join(modes, ","), none), age(d.CreationTimestamp, now),
+		tokens, is(d.Spec.RequiresRepublish), cmp.Or(strings.Join(modes, ","), none), age(d.CreationTimestamp, now),
 	}
 }
 

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -36,8 +37,8 @@ func eventCellsOf(obj runtime.Object, now time.Time) ([]any, error) {
 	return nil, unexpected(obj)
 }
 
-// coreEvent is the core event that upstream converts one of events.k8s.io to (pkg/apis/events/v1/conversion.go), as far
-// as it is shown.
+// coreEvent is the core event that upstream converts one of events.k8s.io to
+// (pkg/apis/events/v1/conversion.go), as far as it is shown.
 func coreEvent(e *eventsv1.Event) *corev1.Event {
 	core := &corev1.Event{
 		ObjectMeta:     e.ObjectMeta,
@@ -72,7 +73,8 @@ func eventCells(e *corev1.Event, now time.Time) []any {
 	}
 }
 
-// seen is when an event was first and last seen, and how often. New events say it otherwise than old ones.
+// seen is when an event was first and last seen, and how often. New events say it otherwise than
+// old ones.
 func seen(e *corev1.Event, now time.Time) (first, last string, count int32) {
 	first, last, count = age(e.FirstTimestamp, now), age(e.LastTimestamp, now), e.Count
 	if e.FirstTimestamp.IsZero() {
@@ -92,8 +94,8 @@ func seen(e *corev1.Event, now time.Time) (first, last string, count int32) {
 
 // eventSource is the component that told of the event, and where it runs.
 func eventSource(e *corev1.Event) string {
-	component := or(e.Source.Component, e.ReportingController)
-	if instance := or(e.Source.Host, e.ReportingInstance); instance != "" {
+	component := cmp.Or(e.Source.Component, e.ReportingController)
+	if instance := cmp.Or(e.Source.Host, e.ReportingInstance); instance != "" {
 		return component + ", " + instance
 	}
 	return component

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -67,14 +68,6 @@ func age(t metav1.Time, now time.Time) string {
 	return duration.HumanDuration(now.Sub(t.Time))
 }
 
-// or is s, or else what stands for its absence.
-func or(s, absent string) string {
-	if s == "" {
-		return absent
-	}
-	return s
-}
-
 // orOf is what p points to, or else what stands for its absence.
 func orOf[T ~string](p *T, absent string) string {
 	if p == nil {
@@ -100,5 +93,5 @@ func some(values []string, absent string) string {
 	if len(values) > maxShown {
 		return fmt.Sprintf("%s + %d more...", strings.Join(values[:maxShown], ","), len(values)-maxShown)
 	}
-	return or(strings.Join(values, ","), absent)
+	return cmp.Or(strings.Join(values, ","), absent)
 }

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func ingressCells(i *networkingv1.Ingress, now time.Time) []any {
 	}
 	var addresses []string
 	for _, a := range i.Status.LoadBalancer.Ingress {
-		if at := or(a.IP, a.Hostname); at != "" {
+		if at := cmp.Or(a.IP, a.Hostname); at != "" {
 			addresses = append(addresses, at)
 		}
 	}
@@ -51,7 +52,7 @@ func ingressHosts(rules []networkingv1.IngressRule) string {
 			hosts = append(hosts, r.Host)
 		}
 	}
-	return or(strings.Join(hosts, ","), "*")
+	return cmp.Or(strings.Join(hosts, ","), "*")
 }
 
 func ingressClassColumns() []metav1.TableColumnDefinition {

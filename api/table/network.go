@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -32,7 +33,7 @@ func serviceCells(s *corev1.Service, now time.Time) []any {
 		clusterIP = s.Spec.ClusterIPs[0]
 	}
 	return []any{
-		s.Name, string(s.Spec.Type), clusterIP, externalIP(s), or(servicePorts(s.Spec.Ports), none),
+		s.Name, string(s.Spec.Type), clusterIP, externalIP(s), cmp.Or(servicePorts(s.Spec.Ports), none),
 		age(s.CreationTimestamp, now), labels.FormatLabels(s.Spec.Selector),
 	}
 }
@@ -41,10 +42,10 @@ func externalIP(s *corev1.Service) string {
 	own := strings.Join(s.Spec.ExternalIPs, ",")
 	switch s.Spec.Type {
 	case corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort:
-		return or(own, none)
+		return cmp.Or(own, none)
 	case corev1.ServiceTypeLoadBalancer:
 		all := append(balancers(s), s.Spec.ExternalIPs...)
-		return or(strings.Join(all, ","), "<pending>")
+		return cmp.Or(strings.Join(all, ","), "<pending>")
 	case corev1.ServiceTypeExternalName:
 		return s.Spec.ExternalName
 	}
@@ -55,7 +56,7 @@ func externalIP(s *corev1.Service) string {
 func balancers(s *corev1.Service) []string {
 	var all []string
 	for _, i := range s.Status.LoadBalancer.Ingress {
-		if address := or(i.IP, i.Hostname); address != "" {
+		if address := cmp.Or(i.IP, i.Hostname); address != "" {
 			all = append(all, address)
 		}
 	}

@@ -1,5 +1,6 @@
-// Package table lays objects out in rows and columns, for clients that ask the API for a Table: kubectl get. Columns and
-// cells are upstream's (k8s.io/kubernetes/pkg/printers/internalversion), for the versioned types of k8s.io/api.
+// Package table lays objects out in rows and columns, for clients that ask the API for a Table:
+// kubectl get. Columns and cells are upstream's (k8s.io/kubernetes/pkg/printers/internalversion),
+// for the versioned types of k8s.io/api.
 package table
 
 import (
@@ -12,15 +13,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Columns are the columns of a resource's table. Those of priority 1 are for wide output; the client leaves them out.
-// A Scale, whatever it scales, has the columns of scales.autoscaling. A resource not known here has a name and an age.
+// Columns are the columns of a resource's table. Those of priority 1 are for wide output; the
+// client leaves them out. A Scale, whatever it scales, has the columns of scales.autoscaling. A
+// resource not known here has a name and an age.
 func Columns(gr schema.GroupResource) []metav1.TableColumnDefinition {
 	return layoutOf(gr).columns()
 }
 
-// Rows are the rows of an object or of a list of objects, one for each, with a cell for each column including the wide
-// ones. Ages are measured at now. A row's Object is the object itself, not a copy. It is an error if an object is not
-// of the resource's type.
+// Rows are the rows of an object or of a list of objects, one for each, with a cell for each column
+// including the wide ones. Ages are measured at now. A row's Object is the object itself, not a
+// copy. It is an error if an object is not of the resource's type.
 func Rows(gr schema.GroupResource, obj runtime.Object, now time.Time) ([]metav1.TableRow, error) {
 	l := layoutOf(gr)
 	var rows []metav1.TableRow
@@ -116,13 +118,20 @@ func clusterLayoutOf(gr schema.GroupResource) layout {
 	return driverLayoutOf(gr)
 }
 
-// driverLayoutOf finds the layout of a resource that configures what volumes, traffic and containers are handed to.
+// driverLayoutOf finds the layout of a resource that configures what volumes, traffic and
+// containers are handed to.
 func driverLayoutOf(gr schema.GroupResource) layout {
 	switch gr.String() {
 	case "ingresses.networking.k8s.io":
 		return layout{ingressColumns, of(ingressCells)}
 	case "ingressclasses.networking.k8s.io":
 		return layout{ingressClassColumns, of(ingressClassCells)}
+	case "ipaddresses.networking.k8s.io":
+		return layout{ipAddressColumns, of(ipAddressCells)}
+	case "networkpolicies.networking.k8s.io":
+		return layout{networkPolicyColumns, of(networkPolicyCells)}
+	case "servicecidrs.networking.k8s.io":
+		return layout{serviceCIDRColumns, of(serviceCIDRCells)}
 	case "runtimeclasses.node.k8s.io":
 		return layout{runtimeClassColumns, of(runtimeClassCells)}
 	case "storageclasses.storage.k8s.io":
@@ -152,7 +161,8 @@ func of[T runtime.Object](cells func(T, time.Time) []any) func(runtime.Object, t
 
 func unexpected(obj runtime.Object) error { return fmt.Errorf("unexpected type %T", obj) }
 
-// plainColumns serve objects of which nothing is known but that they have a name and an age, as service accounts.
+// plainColumns serve objects of which nothing is known but that they have a name and an age, as
+// service accounts.
 func plainColumns() []metav1.TableColumnDefinition {
 	return []metav1.TableColumnDefinition{nameColumn(), ageColumn()}
 }

@@ -22,7 +22,8 @@ var update = flag.Bool("update", false, "write what is printed to testdata")
 // now is when the objects of testdata are looked at.
 var now = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// TestPrinted prints the objects of each file of testdata, named after their resource, as kubectl get does.
+// TestPrinted prints the objects of each file of testdata, named after their resource, as kubectl
+// get does.
 func TestPrinted(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(files) == 0 {
@@ -88,7 +89,8 @@ func printed(t *testing.T, gr schema.GroupResource, objects []runtime.Object, o 
 	return b.String()
 }
 
-// TestColumns tells whether each column says what it is, and each row has a cell of the column's type for it.
+// TestColumns reports whether each column says what it is, and each row has a cell of the column's
+// type for it.
 func TestColumns(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.yaml")
 	for _, file := range files {
@@ -137,7 +139,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// TestList tells whether a list has a row for each item, with the item itself.
+// TestList reports whether a list has a row for each item, with the item itself.
 func TestList(t *testing.T) {
 	list := &corev1.SecretList{Items: make([]corev1.Secret, 3)}
 	rows, err := Rows(schema.GroupResource{Resource: "secrets"}, list, now)

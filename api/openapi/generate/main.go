@@ -1,6 +1,6 @@
-// Command generate filters upstream's OpenAPI documents down to the kinds that skiff serves and writes them,
-// compressed, beside the package that embeds them. Run it with `go generate ./api/openapi` after a kind was added or
-// the Kubernetes modules were upgraded.
+// Command generate filters upstream's OpenAPI documents down to the kinds that skiff serves and
+// writes them, compressed, beside the package that embeds them. Run it with `go generate
+// ./api/openapi` after a kind was added or the Kubernetes modules were upgraded.
 package main
 
 import (
@@ -39,7 +39,7 @@ func run(out string) error {
 	served := servedResources()
 	all := map[string]any{}
 	for gv, resources := range served {
-		doc, err := filterV3(filepath.Join(upstream, "v3", openapi.FileName(gv)+"_openapi.json"), resources)
+		doc, err := filterV3(upstream, gv, resources)
 		if err != nil {
 			return fmt.Errorf("filtering the document of %s: %w", gv, err)
 		}
@@ -56,7 +56,8 @@ func run(out string) error {
 	return writeV2(filepath.Join(upstream, "swagger.json"), out, served)
 }
 
-// removeOld leaves the note about the folder, without which the package that this command imports would not build.
+// removeOld leaves the note about the folder, without which the package that this command imports
+// would not build.
 func removeOld(out string) error {
 	old, err := filepath.Glob(filepath.Join(out, "*.gz"))
 	if err != nil {
@@ -99,14 +100,11 @@ func servedResources() map[schema.GroupVersion]map[string]bool {
 	return out
 }
 
-// filterV3 reads one of upstream's documents and keeps the paths of the named resources and the schemas they reach.
-func filterV3(path string, resources map[string]bool) (map[string]any, error) {
-	doc := map[string]any{}
-	raw, err := readDocument(path)
+// filterV3 reads the document of a group version and keeps the paths of the named resources and the
+// schemas they reach.
+func filterV3(upstream string, gv schema.GroupVersion, resources map[string]bool) (map[string]any, error) {
+	doc, err := readDocument(upstream, gv)
 	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(raw, &doc); err != nil {
 		return nil, err
 	}
 	paths := doc["paths"].(map[string]any)
@@ -122,7 +120,8 @@ func schemasOf(doc map[string]any) map[string]any {
 	return doc["components"].(map[string]any)["schemas"].(map[string]any)
 }
 
-// keepPaths drops the paths of resources and subresources that are not served, and the deprecated /watch/ ones.
+// keepPaths drops the paths of resources and subresources that are not served, and the deprecated
+// /watch/ ones.
 func keepPaths(paths map[string]any, resources map[string]bool) {
 	for p := range paths {
 		resource, sub := resourceOf(p)
@@ -133,7 +132,8 @@ func keepPaths(paths map[string]any, resources map[string]bool) {
 }
 
 // resourceOf takes the resource and subresource out of a path such as
-// /apis/apps/v1/namespaces/{namespace}/replicasets/{name}/scale; both are empty for the group version's own path.
+// /apis/apps/v1/namespaces/{namespace}/replicasets/{name}/scale; both are empty for the group
+// version's own path.
 func resourceOf(path string) (resource, sub string) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch {
@@ -169,7 +169,8 @@ func dropUnservedMedia(v any) {
 	}
 }
 
-// reachable keeps the schemas which the paths refer to, those which these refer to, and every schema that is a kind.
+// reachable keeps the schemas which the paths refer to, those which these refer to, and every
+// schema that is a kind.
 func reachable(schemas map[string]any, roots any, prefix string) map[string]any {
 	out := map[string]any{}
 	var visit func(any)
@@ -196,7 +197,8 @@ func reachable(schemas map[string]any, roots any, prefix string) map[string]any 
 	return out
 }
 
-// writeV2 filters the one OpenAPI v2 document and writes it as JSON and as the protobuf that older clients ask for.
+// writeV2 filters the one OpenAPI v2 document and writes it as JSON and as the protobuf that older
+// clients ask for.
 func writeV2(path, out string, served map[schema.GroupVersion]map[string]bool) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
