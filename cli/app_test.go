@@ -34,7 +34,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 			check(name, c.Subcommands)
 		}
 	}
-	check("skiff", commands(&command.Env{}, DaemonHooks{}))
+	check("skiff", commands(&command.Env{}, Server{}))
 }
 
 func hidden(f cli.Flag) bool {
@@ -68,6 +68,28 @@ func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		if out, errOut, code := w.run(t.Context(), "completion", shell); code != 0 || !strings.Contains(out, "skiff") {
 			t.Errorf("%s: %q %q", shell, out, errOut)
+		}
+	}
+}
+
+// The scripts ask with the words of a line, empty ones and flags among them.
+func TestCompletionByWords(t *testing.T) {
+	manifests(t)
+	w := newWorld(t)
+	w.event(t, []string{"put", "pods.yaml"})
+	for _, test := range []struct {
+		words []string
+		want  string
+	}{
+		{[]string{"__complete", "rollo"}, "rollout\tManage the rollout of a deployment, daemon set or stateful set\n"},
+		{[]string{"__complete", "get", "-n", "default", "pods", "kubia-d"}, "kubia-dssvz\tPod\n"},
+		{[]string{"__complete-next", "completion"}, "bash\t\nzsh\t\nfish\t\npowershell\t\n"},
+		{[]string{"__complete", "get", "--show-l"}, "--show-labels\tshow all labels in the last column\n"},
+		{[]string{"__complete", "up", "-f", ""}, ""},
+	} {
+		out, _, code := w.run(t.Context(), test.words...)
+		if out != test.want || code != 0 {
+			t.Errorf("%q: %q, exit code %d; want %q", test.words, out, code, test.want)
 		}
 	}
 }

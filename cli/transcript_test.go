@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"skiff/cli/clitest"
@@ -29,9 +30,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TestTranscripts runs the sessions in testdata/*.txt: lines that begin with "$ " are command lines, and below each stands
-// what it printed: data as it is, what went to stderr after "! ", and an exit code other than 0 in brackets. Lines that
-// begin with "@" change the world: "@put FILE" stores objects as a controller would, "@step DURATION" lets time pass.
+// TestTranscripts runs the sessions in testdata/*.txt: lines that begin with "$ " are command
+// lines, and below each stands what it printed: data as it is, what went to stderr after "! ", and
+// an exit code other than 0 in brackets. Lines that begin with "@" change the world: "@put FILE"
+// stores objects as a controller would, "@stdin FILE" is what commands read from standard input,
+// "@step DURATION" lets time pass, "@serve GROUP/VERSION KIND RESOURCE" adds a kind.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -81,7 +84,7 @@ func (w *world) run(ctx context.Context, argv ...string) (stdout, stderr string,
 	var out, errOut bytes.Buffer
 	env := &command.Env{Streams: terminal.Streams{In: strings.NewReader(w.stdin), Out: &out, Err: &errOut}, Clock: w.clock, Dash: -1,
 		Lookup: func(k string) (string, bool) { v, ok := w.env[k]; return v, ok }}
-	code = run(ctx, env, append([]string{"skiff", "--server=" + w.server.URL}, argv...), DaemonHooks{})
+	code = run(ctx, env, append([]string{"skiff", "--server=" + w.server.URL}, argv...), Server{})
 	return out.String(), errOut.String(), code
 }
 
@@ -104,7 +107,11 @@ func (w *world) replay(t *testing.T, script string) string {
 
 func (w *world) step(t *testing.T, line string) string {
 	out, errOut, code := w.run(t.Context(), words(line)...)
-	errOut = strings.ReplaceAll(errOut, w.server.URL, "http://SERVER")
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, errOut = strings.ReplaceAll(out, here, "HERE"), strings.ReplaceAll(errOut, w.server.URL, "http://SERVER")
 	var b strings.Builder
 	b.WriteString(out)
 	if out != "" && !strings.HasSuffix(out, "\n") {
@@ -143,6 +150,18 @@ func (w *world) event(t *testing.T, args []string) {
 		w.server.Warn = strings.Join(args[1:], " ")
 	case "log":
 		w.server.Logs[args[1]] = strings.Join(args[2:], " ") + "\n"
+	case "stdin":
+		text, err := os.ReadFile(args[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.stdin = string(text)
+	case "serve":
+		gv, err := schema.ParseGroupVersion(args[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.server.Serve(clitest.Kind{GroupVersionKind: gv.WithKind(args[2]), Resource: args[3], Cluster: true})
 	case "env":
 		k, v, _ := strings.Cut(args[1], "=")
 		w.env[k] = v

@@ -1,5 +1,6 @@
-// Package applied keeps the annotation in which client-side apply remembers what was applied last. Its name and form are
-// kubectl's, so that either program can carry on where the other left off.
+// Package applied keeps the annotation in which client-side apply records the last applied
+// configuration. Its name and form are kubectl's, so either program can carry on where the other
+// left off.
 package applied
 
 import (
@@ -13,7 +14,7 @@ import (
 // Annotation is the annotation's key.
 const Annotation = corev1.LastAppliedConfigAnnotation
 
-// Original is what was applied last; nil when obj was never applied.
+// Original returns the last applied configuration, nil when obj was never applied.
 func Original(obj *unstructured.Unstructured) []byte {
 	if v, ok := obj.GetAnnotations()[Annotation]; ok {
 		return []byte(v)
@@ -27,7 +28,7 @@ func Has(obj *unstructured.Unstructured) bool {
 	return ok
 }
 
-// Set writes obj, as it is, into its own annotation.
+// Set records obj, as it stands, in its own annotation.
 func Set(obj *unstructured.Unstructured) error {
 	config, err := configuration(obj)
 	if err != nil {
@@ -42,7 +43,7 @@ func Set(obj *unstructured.Unstructured) error {
 	return nil
 }
 
-// Update writes the annotation anew where there is one, or where create is set.
+// Update records obj anew if it has the annotation, or if create is set.
 func Update(obj *unstructured.Unstructured, create bool) error {
 	if create || Has(obj) {
 		return Set(obj)
@@ -50,9 +51,9 @@ func Update(obj *unstructured.Unstructured, create bool) error {
 	return nil
 }
 
-// configuration is obj without the annotation. The other annotations stay, as an empty map when there are none, which is
-// how kubectl writes it: anything else would look like a change.
-func configuration(obj *unstructured.Unstructured) ([]byte, error) {
+// Plain is obj without the annotation. The other annotations stay, as an empty map when there are none:
+// kubectl writes it so, and anything else would look like a change.
+func Plain(obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	plain := obj.DeepCopy()
 	annotations := plain.GetAnnotations()
 	delete(annotations, Annotation)
@@ -60,7 +61,13 @@ func configuration(obj *unstructured.Unstructured) ([]byte, error) {
 	for k, v := range annotations {
 		held[k] = v
 	}
-	if err := unstructured.SetNestedMap(plain.Object, held, "metadata", "annotations"); err != nil {
+	return plain, unstructured.SetNestedMap(plain.Object, held, "metadata", "annotations")
+}
+
+// configuration is obj without the annotation, as text.
+func configuration(obj *unstructured.Unstructured) ([]byte, error) {
+	plain, err := Plain(obj)
+	if err != nil {
 		return nil, err
 	}
 	data, err := json.Marshal(plain.Object)

@@ -1,4 +1,5 @@
-// Package apply brings objects on the server to what files say, changing nothing the files leave open.
+// Package apply makes objects on the server match the files, and leaves alone what the files do not
+// mention.
 package apply
 
 import (
@@ -15,11 +16,13 @@ import (
 	"skiff/cli/applied"
 	"skiff/cli/client"
 	"skiff/cli/command"
+	"skiff/cli/edit"
 	"skiff/cli/output"
 	"skiff/cli/resource"
 )
 
-// The field managers, kubectl's own: the server then sees one owner whichever program applied.
+// The field managers are kubectl's own, so that the server sees one owner whichever program
+// applied.
 const (
 	clientSideManager = "kubectl-client-side-apply"
 	serverSideManager = "kubectl"
@@ -29,18 +32,19 @@ const (
 func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "apply", Usage: "Apply a configuration to a resource by file name or stdin", ArgsUsage: "-f FILE",
-		Flags: command.Flags(command.FileFlags("apply"), command.SelectorFlag(), command.OutputFlags(command.ObjectFormats), command.DryRunFlag(), command.ValidateFlag(),
-			&cli.StringFlag{Name: "field-manager", Usage: "`NAME` to own the changed fields by"},
-			&cli.BoolFlag{Name: "server-side", Usage: "let the server merge, and keep track of who owns which field"},
-			&cli.BoolFlag{Name: "force-conflicts", Usage: "with --server-side, take fields over that others own"},
-			&cli.BoolFlag{Name: "overwrite", Value: true, Usage: "overwrite what was changed on the server meanwhile"},
+		Flags: command.Flags(command.FileFlags("apply"), command.ChartFlags(), command.SelectorFlag(), command.OutputFlags(command.ObjectFormats), command.DryRunFlag(), command.ValidateFlag(),
+			&cli.StringFlag{Name: "field-manager", Usage: "`NAME` of the field manager"},
+			&cli.BoolFlag{Name: "server-side", Usage: "let the server merge, and track who owns which field"},
+			&cli.BoolFlag{Name: "force-conflicts", Usage: "with --server-side, take over fields that others own"},
+			&cli.BoolFlag{Name: "overwrite", Value: true, Usage: "overwrite changes made on the server in the meantime"},
 			&cli.StringFlag{Name: "subresource", Usage: "with --server-side, apply to this `SUBRESOURCE`"},
 			command.UnsupportedSwitch("prune", "delete what is no longer wanted by name, or with skiff down -f FILE"),
 			&cli.BoolFlag{Name: "all", Hidden: true},
 			&cli.BoolFlag{Name: "openapi-patch", Value: true, Hidden: true}, // patches are made by the kinds that skiff knows, either way
 			deletes(),
 		),
-		Action: func(c *cli.Context) error { return run(c, env) },
+		Action:      func(c *cli.Context) error { return run(c, env) },
+		Subcommands: append(lastApplied(env), edit.LastApplied(env)),
 	},
 		"skiff apply -f kubia.yaml",
 		"skiff apply -f manifests/ -R",
@@ -49,7 +53,7 @@ func Command(env *command.Env) *cli.Command {
 		"skiff apply -f kubia.yaml --dry-run=server -o yaml")
 }
 
-// deletes are kubectl's flags of how apply deletes; here it never does.
+// deletes are kubectl's flags about deletion; here apply never deletes.
 func deletes() []cli.Flag {
 	const instead = "apply deletes nothing; delete and create anew with skiff replace --force -f FILE, which has this flag"
 	return []cli.Flag{
@@ -61,17 +65,21 @@ func deletes() []cli.Flag {
 // Applier applies objects to one server.
 type Applier struct {
 	Client *client.Client
-	// Write holds field manager, validation and dry run; Write.Force takes fields over (server-side).
+	// Write holds field manager, validation and dry run; Write.Force takes fields over
+	// (server-side).
 	Write client.WriteOptions
 	// ServerSide lets the server merge.
 	ServerSide bool
 	// ClientDryRun sends nothing.
 	ClientDryRun bool
-	// Overwrite is whether changes made on the server meanwhile give way.
+	// Overwrite discards changes made on the server since the last apply.
 	Overwrite   bool
 	Subresource string
-	// Warn says something to the person.
+	// Warn prints a warning.
 	Warn func(format string, a ...any)
+	// Refused words the server's refusal to make current wanted; nil for kubectl's words, which show
+	// the patch.
+	Refused func(t resource.Target, current, wanted *unstructured.Unstructured, err error) error
 }
 
 func run(c *cli.Context, env *command.Env) error {
@@ -131,13 +139,7 @@ func newApplier(c *cli.Context, env *command.Env, dryRun command.DryRun) (*Appli
 	if err != nil {
 		return nil, err
 	}
-	manager := c.String("field-manager")
-	if manager == "" {
-		manager = clientSideManager
-		if c.Bool("server-side") {
-			manager = serverSideManager
-		}
-	}
+	manager := Manager(c.String("field-manager"), c.Bool("server-side"))
 	return &Applier{
 		Client: cl, ServerSide: c.Bool("server-side"), ClientDryRun: dryRun == command.DryRunClient, Overwrite: c.Bool("overwrite"), Subresource: c.String("subresource"),
 		Write: client.WriteOptions{DryRun: dryRun == command.DryRunServer, Manager: manager, Validation: validation, Force: c.Bool("force-conflicts")},
@@ -145,12 +147,23 @@ func newApplier(c *cli.Context, env *command.Env, dryRun command.DryRun) (*Appli
 	}, nil
 }
 
-// NewApplier is an Applier as "skiff apply" uses it without flags.
+// Manager is the field manager that a flag names, or else kubectl's.
+func Manager(given string, serverSide bool) string {
+	switch {
+	case given != "":
+		return given
+	case serverSide:
+		return serverSideManager
+	}
+	return clientSideManager
+}
+
+// NewApplier returns an Applier that works as "skiff apply" does without flags.
 func NewApplier(c *client.Client, warn func(format string, a ...any)) *Applier {
 	return &Applier{Client: c, Overwrite: true, Warn: warn, Write: client.WriteOptions{Manager: clientSideManager, Validation: "Strict"}}
 }
 
-// Outcome is what applying did, in the words it is reported with.
+// Outcome is what applying did, as it is reported.
 type Outcome string
 
 // The outcomes.
@@ -161,7 +174,7 @@ const (
 	ServerSideApplied Outcome = "serverside-applied"
 )
 
-// Apply brings one object about, and returns it as the server has it.
+// Apply creates or updates one object and returns it as the server has it.
 func (a *Applier) Apply(ctx context.Context, t resource.Target) (*unstructured.Unstructured, Outcome, error) {
 	if t.Name == "" && t.Value.GetGenerateName() != "" {
 		return nil, "", fmt.Errorf("from %s: cannot use generate name with apply", t.Value.GetGenerateName())
@@ -217,7 +230,7 @@ func dropNulls(v any) {
 const notApplied = `Warning: resource %s is missing the %s annotation which is required by skiff apply. skiff apply should only be used on resources created declaratively by either skiff create --save-config or skiff apply. The missing annotation will be patched automatically.
 `
 
-// tries is how often a patch is made anew because the object changed in between.
+// tries is how often a patch is computed again after a conflict.
 const tries = 5
 
 func (a *Applier) patch(ctx context.Context, t resource.Target, modified, current *unstructured.Unstructured) (*unstructured.Unstructured, Outcome, error) {
@@ -239,7 +252,7 @@ func (a *Applier) patch(ctx context.Context, t resource.Target, modified, curren
 			return made, Configured, nil
 		}
 		if !apierrors.IsConflict(err) || try == tries {
-			return nil, "", command.SourceError(fmt.Sprintf("applying patch:\n%s\nto:\n%s\nfor:", patch, describe(t)), t.Source, err)
+			return nil, "", a.refused(t, current, kind, patch, err)
 		}
 		if current, err = a.Client.Get(ctx, t.Ref); err != nil {
 			return nil, "", command.SourceError(retrieving(t), t.Source, err)
@@ -247,7 +260,16 @@ func (a *Applier) patch(ctx context.Context, t resource.Target, modified, curren
 	}
 }
 
-// retrieving is what was being done when an object could not be read, in kubectl's words.
+func (a *Applier) refused(t resource.Target, current *unstructured.Unstructured, kind types.PatchType, patch []byte, err error) error {
+	if a.Refused != nil {
+		if wanted, perr := patched(t.Mapping.GroupVersionKind, current, kind, patch); perr == nil {
+			return a.Refused(t, current, wanted, err)
+		}
+	}
+	return command.SourceError(fmt.Sprintf("applying patch:\n%s\nto:\n%s\nfor:", patch, describe(t)), t.Source, err)
+}
+
+// retrieving says, in kubectl's words, what was being done when an object could not be read.
 func retrieving(t resource.Target) string {
 	return fmt.Sprintf("retrieving current configuration of:\n%s\nfrom server for:", describe(t))
 }

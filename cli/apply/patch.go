@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -16,8 +17,9 @@ import (
 	"skiff/cli/client"
 )
 
-// threeWay makes the patch that takes current to modified: what modified says, less what was applied last and modified
-// no longer says. Lists of known types are merged by their keys, those of other types replaced.
+// threeWay returns the patch that takes current to modified: it sets what modified says and removes
+// what was applied last and is no longer in modified. Lists of known types are merged by their
+// keys, those of other types are replaced.
 func threeWay(kind schema.GroupVersionKind, modified, current *unstructured.Unstructured, overwrite bool) (types.PatchType, []byte, error) {
 	before := applied.Original(current)
 	want, err := modified.MarshalJSON()
@@ -54,4 +56,27 @@ func mergePatch(before, want, have []byte) ([]byte, error) {
 		return nil, errors.New("At least one of apiVersion, kind and name was changed")
 	}
 	return patch, err
+}
+
+// patched is what a patch makes of an object.
+func patched(gvk schema.GroupVersionKind, current *unstructured.Unstructured, kind types.PatchType, patch []byte) (*unstructured.Unstructured, error) {
+	before, err := current.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	var after []byte
+	if kind == types.StrategicMergePatchType {
+		typed, terr := client.Types().New(gvk)
+		if terr != nil {
+			return nil, terr
+		}
+		after, err = strategicpatch.StrategicMergePatch(before, patch, typed)
+	} else {
+		after, err = jsonpatch.MergePatch(before, patch)
+	}
+	if err != nil {
+		return nil, err
+	}
+	u := &unstructured.Unstructured{}
+	return u, u.UnmarshalJSON(after)
 }

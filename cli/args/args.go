@@ -1,6 +1,7 @@
-// Package args lets people write arguments as kubectl's users do. urfave/cli stops looking for flags at the first
-// positional argument and knows neither bundles (-it), values joined to a short flag (-oyaml) nor values that may be
-// left out (--cascade). Normalize rewrites one form into the other, guided by the commands' own flag definitions.
+// Package args accepts arguments the way kubectl does. urfave/cli stops looking for flags at the
+// first positional argument and does not know bundles (-it), values joined to a short flag (-oyaml)
+// or optional values (--cascade). Normalize rewrites the one form into the other, guided by the
+// commands' own flag definitions.
 package args
 
 import (
@@ -12,16 +13,17 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// Implied is a flag whose value may be left out, as --cascade or --dry-run: alone it means Implied's value.
+// Implied is a flag whose value is optional, such as --cascade and --dry-run.
 type Implied interface {
 	cli.Flag
-	// ImpliedValue is what the flag means when it stands alone.
+	// ImpliedValue is the value of the flag when it stands alone.
 	ImpliedValue() string
 }
 
 // Line is a command line in the form urfave/cli parses.
 type Line struct {
-	// Args start with the program's name; flags come before positional arguments and all of them as --name=value.
+	// Args start with the program's name; flags come before positional arguments and all of them as
+	// --name=value.
 	Args []string
 	// Dash is how many positional arguments stood before "--"; -1 when there was none.
 	Dash int
@@ -34,8 +36,8 @@ func (e *Error) Error() string { return e.Message + "\nSee '" + e.Command + " --
 
 const completion = "--generate-bash-completion"
 
-// Normalize rewrites argv (argv[0] is the program) for app. It fails with an *Error for an unknown command, an
-// unknown flag and a flag without its value.
+// Normalize rewrites argv (argv[0] is the program) for app. It fails with an *Error for an unknown
+// command, an unknown flag and a flag without its value.
 func Normalize(app *cli.App, argv []string) (Line, error) {
 	if len(argv) == 0 || slices.Contains(argv, completion) {
 		return Line{Args: argv, Dash: -1}, nil
@@ -47,13 +49,13 @@ func Normalize(app *cli.App, argv []string) (Line, error) {
 	return p.finish(argv[0])
 }
 
-// level is one command of the path that was chosen, with the flags that were given to it, already rewritten.
+// level is one command on the chosen path, with the flags given to it, already rewritten.
 type level struct {
 	name     string
 	commands []*cli.Command
 	flags    []cli.Flag
 	given    []string
-	// plain: the command takes whatever stands behind it as it is.
+	// plain means that the command takes whatever follows it unchanged.
 	plain bool
 }
 
@@ -63,7 +65,8 @@ type parser struct {
 	positional []string
 	// early are flags that stood before the command they belong to.
 	early []early
-	help  bool
+	// help means that help was asked for, topic that the word help did, not a flag.
+	help, topic bool
 }
 
 type early struct{ name, written, value string }
@@ -99,7 +102,7 @@ func (p *parser) word(arg string) {
 	last := p.path[len(p.path)-1]
 	if len(p.positional) == 0 {
 		if len(p.path) == 1 && arg == "help" {
-			p.help = true
+			p.help, p.topic = true, true
 			return
 		}
 		for _, c := range last.commands {
@@ -165,7 +168,8 @@ func (p *parser) short(arg string, rest []string) ([]string, error) {
 	return rest, nil
 }
 
-// find looks for a flag in the chosen commands, the nearest first, and then in those that may still be chosen.
+// find looks for a flag in the chosen commands, the nearest first, and then in those that may still
+// be chosen.
 func (p *parser) find(name string) cli.Flag {
 	for i := len(p.path) - 1; i >= 0; i-- {
 		if f := named(p.path[i].flags, name); f != nil {
@@ -211,7 +215,7 @@ func (p *parser) give(name, written, value string) {
 	p.early = append(p.early, early{name: name, written: written, value: value})
 }
 
-// finish sorts the flags to the commands they belong to, now that all commands are known.
+// finish assigns the flags to the commands they belong to, now that all commands are known.
 func (p *parser) finish(program string) (Line, error) {
 	if err := p.checkCommand(); err != nil {
 		return Line{}, err
@@ -242,20 +246,37 @@ func (p *parser) finish(program string) (Line, error) {
 	return p.line, nil
 }
 
-// checkCommand refuses a word that is neither a command nor can be an argument of one.
+// checkCommand refuses a word that is neither a command nor a possible argument of one.
 func (p *parser) checkCommand() error {
 	last := p.path[len(p.path)-1]
-	if p.help || len(p.positional) == 0 || len(p.path) > 1 {
+	switch {
+	case len(p.positional) == 0:
+		return nil
+	case p.topic && (len(p.path) == 1 || len(last.commands) > 0):
+		return &Error{Message: fmt.Sprintf("unknown help topic %q%s", p.positional[0], suggestion(last.commands, p.positional[0])), Command: p.command()}
+	case len(p.path) > 1:
 		return nil
 	}
 	return &Error{Message: fmt.Sprintf("unknown command %q for %q%s", p.positional[0], last.name, suggestion(last.commands, p.positional[0])), Command: last.name}
 }
 
-// maxEdits is how far a suggested command may be from what was typed: one slip, two letters in the wrong order for instance.
+// maxEdits is how many edits a suggested command may be away from what was typed; swapped letters
+// count as two.
 const maxEdits = 2
 
-// suggestion names the commands that a mistyped one may have meant, as kubectl words it.
+// otherwise are the words of docker and kubectl for what is done in another way here.
+var otherwise = map[string]string{
+	"rm":    "skiff delete removes objects, skiff down a whole application",
+	"build": "skiff up --build builds the images of a compose file",
+	"top":   "there are no metrics yet: docker stats shows what containers use",
+}
+
+// suggestion names the commands that a mistyped one may stand for, in kubectl's words, or what a word of
+// other programs is here.
 func suggestion(commands []*cli.Command, typed string) string {
+	if word := otherwise[typed]; word != "" {
+		return ": " + word
+	}
 	var near []string
 	for _, c := range commands {
 		if !c.Hidden && (smetrics.WagnerFischer(typed, c.Name, 1, 1, 1) <= maxEdits || strings.HasPrefix(c.Name, typed)) {
@@ -278,14 +299,20 @@ func (p *parser) settle(e early) bool {
 	return false
 }
 
-// fail words what is wrong with a flag; where the command itself is unknown, so is what flags it has, and that is said.
+// fail says what is wrong with a flag. Where the command itself is unknown, so are its flags, and
+// the message says that instead.
 func (p *parser) fail(format string, a ...any) error {
 	if err := p.checkCommand(); err != nil {
 		return err
 	}
+	return &Error{Message: fmt.Sprintf(format, a...), Command: p.command()}
+}
+
+// command is the chosen command, with those it belongs to.
+func (p *parser) command() string {
 	names := make([]string, len(p.path))
 	for i, l := range p.path {
 		names[i] = l.name
 	}
-	return &Error{Message: fmt.Sprintf(format, a...), Command: strings.Join(names, " ")}
+	return strings.Join(names, " ")
 }

@@ -142,8 +142,9 @@ func TestNormalizeLeavesCompletionAlone(t *testing.T) {
 	}
 }
 
-// FuzzNormalize: whatever is typed, the outcome is an error or a line in the form urfave/cli reads: flags with values
-// before the first "--", and every positional argument after it, none lost and in order.
+// FuzzNormalize: whatever is typed, the outcome is an error or a line in the form urfave/cli reads:
+// flags with values before the first "--", and every positional argument after it, none lost and in
+// order.
 func FuzzNormalize(f *testing.F) {
 	for _, seed := range []string{"get pods -o wide", "exec -it kubia -- sh -c ls", "delete --cascade rc", "-n x get", "create ns -oname y", "get -", "--", "-", "get --=x", "get -="} {
 		f.Add(seed)

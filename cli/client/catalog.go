@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Catalog is what the server said it has: groups, versions, kinds and their names.
+// Catalog lists what the server serves: groups, versions, kinds and their names.
 type Catalog struct {
 	// Groups are in the server's order of preference.
 	Groups []*metav1.APIGroup
@@ -23,12 +23,13 @@ func newCatalog(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) *Cat
 	return &Catalog{Groups: groups, Resources: lists, mapper: newMapper(groups, lists)}
 }
 
-// Kind returns where objects of a kind are served. The error is a *meta.NoKindMatchError when they are not.
+// Kind returns where objects of a kind are served, or a *meta.NoKindMatchError.
 func (c *Catalog) Kind(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	return c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 }
 
-// Resource finds the type a person means by po, pod, pods, Pod, pods.v1, deployments.apps or deployments.v1.apps.
+// Resource finds the type a person means by po, pod, pods, Pod, pods.v1, deployments.apps or
+// deployments.v1.apps.
 func (c *Catalog) Resource(arg string) (*meta.RESTMapping, error) {
 	full, gr := schema.ParseResourceArg(strings.ToLower(arg))
 	var gvk schema.GroupVersionKind
@@ -61,7 +62,8 @@ func inGroup(g string) string {
 	return fmt.Sprintf(" in group %q", g)
 }
 
-// expand replaces a short name by the resource's full one; a full name always wins over somebody's short name.
+// expand replaces a short name by the resource's full one; a full name always wins over somebody's
+// short name.
 func (c *Catalog) expand(r schema.GroupVersionResource) schema.GroupVersionResource {
 	var found *schema.GroupVersionResource
 	for gv, res := range c.each() {
@@ -101,7 +103,30 @@ func (c *Catalog) each() func(yield func(schema.GroupVersion, metav1.APIResource
 	}
 }
 
-// Category returns the resources that belong to a category such as "all"; none when there is no such category.
+// Versions returns the groups and versions in which a kind of this name is served, in the server's
+// order.
+func (c *Catalog) Versions(kind string) []string {
+	var out []string
+	for gv, r := range c.each() {
+		if r.Kind == kind {
+			out = append(out, gv.String())
+		}
+	}
+	return out
+}
+
+// Serves reports whether a resource or subresource ("pods/exec") is served in a group and version.
+func (c *Catalog) Serves(groupVersion, resource string) bool {
+	for _, l := range c.Resources {
+		if l.GroupVersion == groupVersion && slices.ContainsFunc(l.APIResources, func(r metav1.APIResource) bool { return r.Name == resource }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Category returns the resources that belong to a category such as "all"; none when there is no
+// such category.
 func (c *Catalog) Category(name string) []schema.GroupResource {
 	var out []schema.GroupResource
 	for gv, r := range c.each() {
@@ -111,19 +136,4 @@ func (c *Catalog) Category(name string) []schema.GroupResource {
 		}
 	}
 	return out
-}
-
-// Supports reports whether the server lists a subresource, as "scale", for a resource.
-func (c *Catalog) Supports(m *meta.RESTMapping, subresource string) bool {
-	for _, l := range c.Resources {
-		if l.GroupVersion != m.Resource.GroupVersion().String() {
-			continue
-		}
-		for _, r := range l.APIResources {
-			if r.Name == m.Resource.Resource+"/"+subresource {
-				return true
-			}
-		}
-	}
-	return false
 }

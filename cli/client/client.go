@@ -1,5 +1,5 @@
-// Package client speaks the Kubernetes API for the command line: which server, with what credentials, and the requests
-// themselves, on objects of any kind the server tells of.
+// Package client speaks the Kubernetes API for the command line: which server, with which
+// credentials, and the requests themselves, on objects of any kind that the server serves.
 package client
 
 import (
@@ -20,9 +20,12 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Options say which server to talk to. The zero value means the kubeconfig every Kubernetes client uses.
+// Options say which server to talk to. The zero value means the kubeconfig every Kubernetes client
+// uses.
 type Options struct {
 	Kubeconfig, Context, Namespace, Server string
+	// NamespaceGiven says that Namespace was asked for, and is not merely the default.
+	NamespaceGiven bool
 	// Own is the kubeconfig of skiff's daemon; "" when another cluster was named.
 	Own string
 	// RequestTimeout bounds each request; 0 for no limit.
@@ -30,18 +33,19 @@ type Options struct {
 	// Verbosity as kubectl's: from 6 on requests are logged to Err.
 	Verbosity int
 	Err       io.Writer
-	// Warnings gets what the server warns of; nil drops it.
+	// Warnings receives the server's warnings; nil drops them.
 	Warnings rest.WarningHandler
-	// Overrides go before what the kubeconfig says, as the fields above do.
+	// Overrides take precedence over the kubeconfig, as the fields above do.
 	Overrides clientcmd.ConfigOverrides
 	Clock     clock.Clock
 }
 
 // Client talks to one API server. It is safe for concurrent use.
 type Client struct {
-	// Config is what the connection was made from; streams (exec, port-forward) make connections of their own.
+	// Config is what the connection was made from. Streams (exec, port-forward) make their own
+	// connections.
 	Config *rest.Config
-	// Namespace is the one to use for objects that name none; NamespaceGiven whether a flag named it.
+	// Namespace is that of objects that name none; NamespaceGiven reports whether it was asked for.
 	Namespace      string
 	NamespaceGiven bool
 
@@ -50,14 +54,15 @@ type Client struct {
 	catalog func() (*Catalog, error)
 }
 
-// NoDaemonError says that skiff's daemon has never been started: there is no kubeconfig of its.
+// NoDaemonError says that skiff's daemon is not running: it has no kubeconfig at Path.
 type NoDaemonError struct{ Path string }
 
 func (e *NoDaemonError) Error() string {
 	return fmt.Sprintf("no skiff daemon is running (%s does not exist): start it with 'skiff daemon start' or 'skiff up', or name another cluster with --context or --kubeconfig", e.Path)
 }
 
-// OwnClusterError marks an error of reaching skiff's own daemon, so that the message can say how to start it.
+// OwnClusterError marks a failure to reach skiff's own daemon, so that the message can say how to
+// start it.
 type OwnClusterError struct{ Err error }
 
 func (e *OwnClusterError) Error() string { return e.Err.Error() }
@@ -79,7 +84,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{Config: rc, Namespace: ns, NamespaceGiven: o.Namespace != "", own: o.Own != "" && o.Server == ""}
+	c := &Client{Config: rc, Namespace: ns, NamespaceGiven: o.NamespaceGiven, own: o.Own != "" && o.Server == ""}
 	prepare(rc, o, c.own)
 	h, err := rest.HTTPClientFor(rc)
 	if err != nil {
@@ -106,13 +111,15 @@ func loader(o Options) clientcmd.ClientConfig {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &overrides)
 }
 
-// prepare sets what is the same for all requests. The rate limits are kubectl's: a command makes a burst, then ends.
+// prepare sets what all requests share. The rate limits are kubectl's: a command makes a burst of
+// requests, then ends.
 func prepare(rc *rest.Config, o Options, own bool) {
 	rc.QPS, rc.Burst = 50, 300
 	rc.Timeout = o.RequestTimeout
 	rc.UserAgent = fmt.Sprintf("%s (%s/%s)", filepath.Base(os.Args[0]), runtime.GOOS, runtime.GOARCH)
 	rc.GroupVersion = &schema.GroupVersion{}
-	// Objects of any kind as unstructured ones, the API machinery's own (Status, in errors and watches) as what they are.
+	// Objects decode as unstructured ones; the API machinery's own types (Status, in errors and
+	// watches) decode as themselves.
 	rc.NegotiatedSerializer = dynamic.ConfigFor(rc).NegotiatedSerializer
 	rc.ContentType, rc.AcceptContentTypes = "application/json", "application/json"
 	if rc.WarningHandler = o.Warnings; o.Warnings == nil {
@@ -139,13 +146,14 @@ func (t ownTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// REST is the client's connection, for requests that are not about an object.
-func (c *Client) REST() *rest.RESTClient { return c.rest }
+// Own reports whether the server is skiff's own daemon, as far as the command line tells: a
+// kubeconfig or an address that the user names may lead to it as well.
+func (c *Client) Own() bool { return c.own }
 
 // Catalog returns what kinds the server has, asked for once.
 func (c *Client) Catalog() (*Catalog, error) { return c.catalog() }
 
-// Text fetches a path that answers in something else than an object: /version, /openapi/v3, /healthz.
+// Text fetches a path whose answer is no object: /version, /openapi/v3, /healthz.
 func (c *Client) Text(ctx context.Context, path string, params map[string]string) ([]byte, error) {
 	r := c.rest.Get().AbsPath(path)
 	for k, v := range params {
@@ -168,8 +176,8 @@ func (c *Client) SendRaw(ctx context.Context, verb, uri string, body []byte) ([]
 	return text(ctx, r)
 }
 
-// text is an answer's body, or the error that the server says it is: Raw alone
-// knows an error's code only.
+// text returns an answer's body, or the error that the server sent in it: Raw alone knows only the
+// error's code.
 func text(ctx context.Context, r *rest.Request) ([]byte, error) {
 	result := r.Do(ctx)
 	if err := result.Error(); err != nil {

@@ -12,8 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
 
-// Difference is the patch that makes to of from: a strategic merge patch of a kind that this program knows, a merge patch of
-// others. A version that is the same in both is no part of it: it would only make the patch conflict.
+// Difference returns the patch that turns from into to: a strategic merge patch for kinds that this
+// program knows, a merge patch for others. An unchanged resource version is left out: it would only
+// make the patch conflict.
 func Difference(kind schema.GroupVersionKind, from, to *unstructured.Unstructured) (types.PatchType, []byte, error) {
 	a, err := json.Marshal(from)
 	if err != nil {

@@ -12,10 +12,11 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// client-go's discovery client knows all this too, and brings the types of every API group there is along with it, twelve
-// megabytes of them.
+// client-go's discovery client does all this too, but links the types of every API group: twelve
+// megabytes.
 
-// aggregated asks for all groups in one document, and takes the older list of names from a server before Kubernetes 1.27.
+// aggregated asks for all groups in one document; servers before Kubernetes 1.27 answer with the
+// older list of names.
 // https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery
 const aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
@@ -37,7 +38,7 @@ func discover(ctx context.Context, c rest.Interface) (*Catalog, error) {
 	return newCatalog(d.groups, d.lists), nil
 }
 
-// root reads /api, the legacy core group, or /apis, all others.
+// root reads /api (the legacy core group) or /apis (all others).
 func (d *discoverer) root(path string) error {
 	raw, mediaType, err := d.get(path, aggregated)
 	if err != nil {
@@ -123,8 +124,8 @@ func (d *discoverer) oldGroups(raw []byte) error {
 	return nil
 }
 
-// addOld reads the resources of a group version by version. A version whose server does not answer, as that of an aggregated
-// API, is left out: the others are of use without it.
+// addOld reads the resources of a group version by version. A version whose server does not answer,
+// as that of an aggregated API, is left out: the others are of use without it.
 func (d *discoverer) addOld(group *metav1.APIGroup, prefix string) error {
 	if len(group.Versions) == 0 {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// newMapper finds resources by kind and kinds by resource. Where several versions or groups have one, the server's order of
-// preference decides, as k8s.io/client-go/restmapper has it.
+// newMapper returns a mapper from kinds to resources and back. Where several versions or groups
+// have one, the server's order of preference decides, as in k8s.io/client-go/restmapper.
 func newMapper(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) meta.RESTMapper {
 	byVersion := map[string][]metav1.APIResource{}
 	for _, l := range lists {

@@ -101,13 +101,6 @@ func TestDiscovery(t *testing.T) {
 			if all := catalog.Category("all"); len(all) != 1 || all[0].Resource != "pods" {
 				t.Errorf("category all: %v", all)
 			}
-			pods, err := catalog.Resource("pods")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !catalog.Supports(pods, "log") || catalog.Supports(pods, "scale") {
-				t.Error("pods should have log and no scale")
-			}
 		})
 	}
 }

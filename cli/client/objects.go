@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -36,14 +37,15 @@ func (r Ref) WithSubresource(sub string) Ref {
 	return r
 }
 
-// Kind is the kind as messages have it: pod, replicaset.apps.
+// Kind is the kind as messages show it: pod, replicaset.apps.
 func (r Ref) Kind() string {
 	gk := r.Mapping.GroupVersionKind.GroupKind()
 	gk.Kind = strings.ToLower(gk.Kind)
 	return gk.String()
 }
 
-// String is the form people type and read: pod/kubia, replicaset.apps/kubia; of a collection its resource.
+// String is the form that people type and read: pod/kubia, replicaset.apps/kubia. For a collection
+// it is the resource.
 func (r Ref) String() string {
 	if r.Name == "" {
 		return r.Mapping.Resource.GroupResource().String()
@@ -68,7 +70,7 @@ func (r Ref) segments() []string {
 	return s
 }
 
-// Request begins a request on r, for what the methods below do not cover.
+// Request begins a request on r, for whatever the methods below do not cover.
 func (c *Client) Request(verb string, r Ref) *rest.Request {
 	return c.rest.Verb(verb).AbsPath(r.segments()...)
 }
@@ -85,7 +87,7 @@ type ListOptions struct {
 	Chunk int64
 	// ResourceVersion is where a watch starts.
 	ResourceVersion string
-	// Table asks for rows as a person reads them, with full objects inside when Objects is set.
+	// Table asks for rows of text, with the full objects inside when Objects is set.
 	Table, Objects bool
 }
 
@@ -106,7 +108,7 @@ func (o ListOptions) apply(r *rest.Request) *rest.Request {
 	return r
 }
 
-// explain says what was looked for when the server cannot make sense of it.
+// explain adds what was looked for when the server cannot make sense of it.
 func (o ListOptions) explain(err error, r Ref) error {
 	var status *apierrors.StatusError
 	if r.Name != "" || !apierrors.IsBadRequest(err) && !apierrors.IsNotFound(err) || !errors.As(err, &status) {
@@ -121,7 +123,8 @@ func (o ListOptions) explain(err error, r Ref) error {
 	return &explained
 }
 
-// Pages calls fn with each page of a collection (or a table of it), as many as it takes. A page is what the server sent.
+// Pages calls fn with each page of a collection (or a table of it), as many as it takes. A page is
+// what the server sent.
 func (c *Client) Pages(ctx context.Context, r Ref, o ListOptions, fn func(page *unstructured.Unstructured) error) error {
 	more := ""
 	for {
@@ -145,7 +148,8 @@ func (c *Client) Pages(ctx context.Context, r Ref, o ListOptions, fn func(page *
 	}
 }
 
-// Items are the objects of a page. On the wire those of a typed list carry no kind of their own; here each has its.
+// Items returns the objects of a page. The server leaves out the kind of each item in a typed list;
+// here each has it.
 func Items(page *unstructured.Unstructured, r Ref) ([]unstructured.Unstructured, error) {
 	list, err := page.ToList()
 	if err != nil {
@@ -170,21 +174,6 @@ func (c *Client) List(ctx context.Context, r Ref, o ListOptions) ([]unstructured
 		return err
 	})
 	return out, version, err
-}
-
-// Latest fetches one object and a version to watch it from. The object's own will not do: it may be older than what the
-// server still knows of, and a watch from there would be refused again and again.
-func (c *Client) Latest(ctx context.Context, r Ref) (*unstructured.Unstructured, string, error) {
-	collection := r
-	collection.Name = ""
-	items, version, err := c.List(ctx, collection, ListOptions{Fields: "metadata.name=" + r.Name})
-	if err != nil {
-		return nil, "", err
-	}
-	if len(items) == 0 {
-		return nil, "", apierrors.NewNotFound(r.Mapping.Resource.GroupResource(), r.Name)
-	}
-	return &items[0], version, nil
 }
 
 // ListOf fetches a whole collection of a known type T, e.g. corev1.Pod.
@@ -227,9 +216,10 @@ func (c *Client) Watch(ctx context.Context, r Ref, o ListOptions) (watch.Interfa
 
 // WriteOptions are the parameters of a write.
 type WriteOptions struct {
-	// DryRun asks the server to do all but the write.
+	// DryRun asks the server to do everything except the write.
 	DryRun bool
-	// Manager is the field manager; Validation what to do about unknown fields: Strict, Warn, Ignore or "" for the server's default.
+	// Manager is the field manager; Validation what to do about unknown fields: Strict, Warn,
+	// Ignore or "" for the server's default.
 	Manager, Validation string
 	// Force takes fields over from other managers (server-side apply).
 	Force bool
@@ -251,6 +241,11 @@ func (o WriteOptions) apply(r *rest.Request) *rest.Request {
 // Create sends a new object; r.Name is left out of the path.
 func (c *Client) Create(ctx context.Context, r Ref, obj runtime.Object, o WriteOptions) (*unstructured.Unstructured, error) {
 	r.Name = ""
+	return c.send(ctx, "POST", r, obj, o)
+}
+
+// Post creates what a subresource of an object makes, such as a token.
+func (c *Client) Post(ctx context.Context, r Ref, obj runtime.Object, o WriteOptions) (*unstructured.Unstructured, error) {
 	return c.send(ctx, "POST", r, obj, o)
 }
 
@@ -276,7 +271,8 @@ func (c *Client) Patch(ctx context.Context, r Ref, kind types.PatchType, data []
 	return decode(req.Body(data).Do(ctx))
 }
 
-// Delete asks for an object to be deleted. The answer is the object while it still has to end, a Status otherwise.
+// Delete asks for an object to be deleted. The answer is the object while it still has to end, a
+// Status otherwise.
 func (c *Client) Delete(ctx context.Context, r Ref, o *metav1.DeleteOptions) (*unstructured.Unstructured, error) {
 	o.TypeMeta = metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: "v1"}
 	data, err := json.Marshal(o)
@@ -308,10 +304,14 @@ func From(obj any) (*unstructured.Unstructured, error) {
 	return &unstructured.Unstructured{Object: content}, err
 }
 
-// OrDone prefers ctx's own error to one that its end caused.
+// OrDone returns ctx's own error, if it has one, instead of an error that its end caused.
 func OrDone(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	// Past its deadline a context may not have noticed yet, but the rate limiter has.
+	if deadline, ok := ctx.Deadline(); ok && err != nil && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
 	}
 	return err
 }

@@ -10,7 +10,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// requestLog writes each request and how it ended to stderr, more of it as the level rises (6 lines, 7 headers, 8 bodies).
+// requestLog writes each request and how it ended to stderr, more of it as the level rises (6
+// lines, 7 headers, 8 bodies).
 type requestLog struct {
 	next  http.RoundTripper
 	out   io.Writer
@@ -18,7 +19,7 @@ type requestLog struct {
 	clock clock.Clock
 }
 
-// secretHeaders are never printed: who reads them owns the cluster.
+// secretHeaders are never printed: whoever reads them owns the cluster.
 var secretHeaders = map[string]bool{"Authorization": true, "Cookie": true}
 
 func (l *requestLog) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -72,7 +73,8 @@ func (l *requestLog) body(resp *http.Response) (*http.Response, error) {
 	return resp, nil
 }
 
-// streaming tells requests whose answer does not end by itself: reading it to the end here would wait for ever.
+// streaming reports whether the answer to a request does not end by itself; reading it to its end
+// here would take forever.
 func streaming(r *http.Request) bool {
 	q := r.URL.Query()
 	return q.Get("watch") == "true" || q.Get("follow") == "true" || r.Header.Get("Upgrade") != ""

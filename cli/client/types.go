@@ -14,8 +14,9 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 )
 
-// Types are the kinds whose lists can be merged by their keys (strategic merge patch). Those of other groups are patched as
-// custom resources are, whose lists are replaced; all groups that there are would add twelve megabytes.
+// Types are the kinds whose lists are merged by their keys (strategic merge patch). Objects of
+// other groups are patched as custom resources are, whose lists are replaced; the types of all
+// groups would add twelve megabytes.
 func Types() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{

@@ -50,6 +50,11 @@ func (s *Server) resources(group string) metav1.APIResourceList {
 		}
 		out.APIResources = append(out.APIResources, metav1.APIResource{Name: k.Resource, SingularName: strings.ToLower(k.Kind), Namespaced: !k.Cluster,
 			Kind: k.Kind, ShortNames: k.Short, Categories: k.Categories, Verbs: metav1.Verbs{"create", "delete", "get", "list", "patch", "update", "watch"}})
+		for name := range s.Subresources {
+			if strings.HasPrefix(name, k.Resource+"/") {
+				out.APIResources = append(out.APIResources, metav1.APIResource{Name: name, Namespaced: !k.Cluster, Kind: k.Kind, Verbs: metav1.Verbs{"get"}})
+			}
+		}
 		if k.Scale {
 			out.APIResources = append(out.APIResources, metav1.APIResource{Name: k.Resource + "/scale", Namespaced: true, Kind: "Scale", Verbs: metav1.Verbs{"get", "patch", "update"}})
 		}

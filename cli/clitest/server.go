@@ -1,9 +1,11 @@
-// Package clitest is a small Kubernetes API server for tests of the command line: it stores objects, watches them and
-// makes tables, and does nothing of its own accord. No production code imports it.
+// Package clitest is a small Kubernetes API server for tests of the command line: it stores
+// objects, watches them and makes tables, and does nothing of its own accord. No production code
+// imports it.
 package clitest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -54,11 +57,13 @@ func Kinds() []Kind {
 		in("apps", "StatefulSet", "statefulsets", "sts"), in("apps", "ControllerRevision", "controllerrevisions"), in("batch", "Job", "jobs"), in("batch", "CronJob", "cronjobs", "cj"),
 		in("scheduling.k8s.io", "PriorityClass", "priorityclasses", "pc"), in("discovery.k8s.io", "EndpointSlice", "endpointslices"),
 		in("coordination.k8s.io", "Lease", "leases"), in("policy", "PodDisruptionBudget", "poddisruptionbudgets", "pdb"),
+		in("networking.k8s.io", "Ingress", "ingresses", "ing"), in("networking.k8s.io", "IngressClass", "ingressclasses"),
+		in("networking.k8s.io", "ServiceCIDR", "servicecidrs"), in("networking.k8s.io", "IPAddress", "ipaddresses", "ip"),
 		in("example.org", "Gadget", "gadgets"),
 	}
 	for i := range all {
 		switch all[i].Kind {
-		case "Namespace", "Node", "PriorityClass":
+		case "Namespace", "Node", "PriorityClass", "ServiceCIDR", "IPAddress", "IngressClass":
 			all[i].Cluster = true
 		case "Pod", "Service":
 			all[i].Categories = []string{"all"}
@@ -79,19 +84,29 @@ type Server struct {
 	Warn string
 	// Refuse, when it returns an error, refuses a write: verb is create, update, patch or delete.
 	Refuse func(verb string, obj *unstructured.Unstructured) error
+	// Hidden are the resources that may not be listed or watched.
+	Hidden []string
+	// Before is called with each request before it is answered: what happens there has happened when
+	// the answer is made.
+	Before func(r *http.Request)
 	// Logs are what each container has written, by "pod/container".
 	Logs map[string]string
-	// Waiting are the containers, by "pod/container", whose logs are refused as many times, because they have not started.
+	// Subresources are served besides the usual ones, by their names ("pods/files").
+	Subresources map[string]http.HandlerFunc
+	// Waiting are the containers, by "pod/container", whose logs are refused as many times, because
+	// they have not started.
 	Waiting map[string]int
 
-	mu      sync.Mutex
-	kinds   []Kind
-	objects map[string]*unstructured.Unstructured // by kind, namespace and name
-	version int64
-	history []event
-	changed chan struct{}
-	calls   []string
-	watched chan struct{}
+	mu              sync.Mutex
+	kinds           []Kind
+	objects         map[string]*unstructured.Unstructured // by kind, namespace and name
+	version         int64
+	history         []event
+	changed         chan struct{}
+	calls           []string
+	watched         chan struct{}
+	logsRead, asked int
+	running         map[string][]types.UID
 }
 
 type event struct {
@@ -103,7 +118,7 @@ type event struct {
 
 // New starts a server that ends with the test.
 func New(t testing.TB, clk clock.PassiveClock) *Server {
-	s := &Server{Clock: clk, Version: "v1.37.2+test", kinds: Kinds(), objects: map[string]*unstructured.Unstructured{}, changed: make(chan struct{}), Logs: map[string]string{},
+	s := &Server{Clock: clk, Version: "v1.37.2+test", kinds: Kinds(), objects: map[string]*unstructured.Unstructured{}, changed: make(chan struct{}), Logs: map[string]string{}, running: map[string][]types.UID{},
 		watched: make(chan struct{}, 1000)}
 	h := httptest.NewServer(s)
 	t.Cleanup(func() {
@@ -114,6 +129,9 @@ func New(t testing.TB, clk clock.PassiveClock) *Server {
 	s.Put(map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "default"}})
 	return s
 }
+
+// Serve adds a kind, for clients that ask later.
+func (s *Server) Serve(k Kind) { s.kinds = append(s.kinds, k) }
 
 // Put stores an object, made up of plain maps, as if a controller had written it.
 func (s *Server) Put(content map[string]any) *unstructured.Unstructured {
@@ -166,6 +184,11 @@ func (s *Server) Remove(kind, name string) {
 func (s *Server) Get(kind, name string) *unstructured.Unstructured {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.Peek(kind, name)
+}
+
+// Peek is a stored object, for Refuse: unlike Get it may be called from there.
+func (s *Server) Peek(kind, name string) *unstructured.Unstructured {
 	for _, u := range s.objects {
 		if u.GetKind() == kind && u.GetName() == name {
 			return u.DeepCopy()
@@ -176,6 +199,13 @@ func (s *Server) Get(kind, name string) *unstructured.Unstructured {
 
 // Watched receives a value for every watch that begins.
 func (s *Server) Watched() <-chan struct{} { return s.watched }
+
+// LogsRead is how many logs have been asked for.
+func (s *Server) LogsRead() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logsRead
+}
 
 // Calls are the writes the server got: method, path and body.
 func (s *Server) Calls() []string {
@@ -239,7 +269,10 @@ func (s *Server) tell(kind string, k Kind, u *unstructured.Unstructured) {
 
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.discovery(w, r) {
+	if s.Before != nil {
+		s.Before(r)
+	}
+	if s.discovery(w, r) || s.kubelet(w, r) {
 		return
 	}
 	k, namespace, name, sub, ok := s.route(r.URL.Path)
@@ -251,9 +284,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Warning", fmt.Sprintf("299 - %q", s.Warn))
 	}
 	q := r.URL.Query()
+	if serve, ok := s.Subresources[k.Resource+"/"+sub]; ok {
+		serve(w, r)
+		return
+	}
 	switch {
 	case sub == "log":
 		s.log(w, name, q.Get("container"))
+	case r.Method == http.MethodGet && name == "" && slices.Contains(s.Hidden, k.Resource):
+		s.fail(w, apierrors.NewForbidden(schema.GroupResource{Group: k.Group, Resource: k.Resource}, "", errors.New("not you")))
 	case r.Method == http.MethodGet && q.Get("watch") == "true":
 		s.watch(w, r, k, namespace)
 	case r.Method == http.MethodGet && name == "":
@@ -272,12 +311,44 @@ func (s *Server) log(w http.ResponseWriter, pod, container string) {
 	if left > 0 {
 		s.Waiting[key]--
 	}
+	s.logsRead++
 	s.mu.Unlock()
 	if left > 0 {
 		s.fail(w, apierrors.NewBadRequest(fmt.Sprintf("container %q in pod %q is waiting to start: ContainerCreating", container, pod)))
 		return
 	}
 	fmt.Fprint(w, s.Logs[key])
+}
+
+// Runs sets which pods a node has not finished with.
+func (s *Server) Runs(node string, uids ...types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running[node] = uids
+}
+
+// kubelet answers what pods a node has not finished with.
+func (s *Server) kubelet(w http.ResponseWriter, r *http.Request) bool {
+	node, ok := strings.CutSuffix(r.URL.Path, "/proxy/runningpods/")
+	if !ok {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := corev1.PodList{}
+	for _, uid := range s.running[strings.TrimPrefix(node, "/api/v1/nodes/")] {
+		list.Items = append(list.Items, corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: uid}})
+	}
+	s.asked++
+	s.reply(w, http.StatusOK, list)
+	return true
+}
+
+// NodesAsked is how often nodes have been asked what runs on them.
+func (s *Server) NodesAsked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
 }
 
 // route reads /api/v1/namespaces/NS/pods/NAME/SUB and its shorter forms.

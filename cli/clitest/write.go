@@ -158,6 +158,14 @@ func (s *Server) delete(k Kind, old *unstructured.Unstructured, body []byte) (an
 	}
 	o := metav1.DeleteOptions{}
 	_ = json.Unmarshal(body, &o)
+	if p := o.Preconditions; p != nil && p.UID != nil && *p.UID != old.GetUID() {
+		gr := schema.GroupResource{Group: k.Group, Resource: k.Resource}
+		return nil, 0, apierrors.NewConflict(gr, old.GetName(), fmt.Errorf("the UID in the precondition (%s) does not match the UID in record (%s)", *p.UID, old.GetUID()))
+	}
+	if p := o.Preconditions; p != nil && p.ResourceVersion != nil && *p.ResourceVersion != old.GetResourceVersion() {
+		gr := schema.GroupResource{Group: k.Group, Resource: k.Resource}
+		return nil, 0, apierrors.NewConflict(gr, old.GetName(), fmt.Errorf("the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s)", *p.ResourceVersion, old.GetResourceVersion()))
+	}
 	if len(o.DryRun) > 0 {
 		return old.Object, 200, nil
 	}
@@ -200,8 +208,8 @@ func patch(kind string, old *unstructured.Unstructured, body []byte) (*unstructu
 	return u, u.UnmarshalJSON(after)
 }
 
-// watch sends what happened since the version asked for, and goes on until the request ends. From version 0 it begins
-// with what there is.
+// watch sends what happened since the version asked for, and goes on until the request ends. From
+// version 0 it begins with what there is.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, k Kind, namespace string) {
 	since, _ := strconv.ParseInt(r.URL.Query().Get("resourceVersion"), 10, 64)
 	w.Header().Set("Content-Type", "application/json")

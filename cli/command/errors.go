@@ -17,12 +17,12 @@ import (
 	"skiff/cli/client"
 )
 
-// Exit ends the program with Code and prints nothing: whatever there was to say has been said.
+// Exit ends the program with Code and prints nothing: everything has been said.
 type Exit struct{ Code int }
 
 func (e Exit) Error() string { return fmt.Sprintf("exit status %d", e.Code) }
 
-// Verbatim is an error whose message is printed as it stands, without "error: " before it.
+// Verbatim is an error whose message is printed unchanged, without "error: " before it.
 type Verbatim struct {
 	Message string
 	Code    int // exit code; 0 stands for 1
@@ -30,10 +30,10 @@ type Verbatim struct {
 
 func (e Verbatim) Error() string { return e.Message }
 
-// Errorf makes an error for the person who typed the command.
+// Errorf returns an error for the user.
 func Errorf(format string, a ...any) error { return fmt.Errorf(format, a...) }
 
-// UsageErrorf makes an error that ends in a pointer to the command's help.
+// UsageErrorf returns an error that ends in a pointer to the command's help.
 func UsageErrorf(command, format string, a ...any) error {
 	return fmt.Errorf("%s\nSee 'skiff %s -h' for help and examples", fmt.Sprintf(format, a...), command)
 }
@@ -50,10 +50,11 @@ func Join(errs ...error) error {
 	return agg
 }
 
-// interrupted is the exit code of a program that Ctrl-C ended; the person knows why.
+// interrupted is the exit code after Ctrl-C; the user knows why.
 const interrupted = 130
 
-// Explain returns what to print on stderr for err, and the exit code; kubectl's wording for the same failures.
+// Explain returns the text for stderr and the exit code for err, in kubectl's words where kubectl
+// fails likewise.
 func Explain(err error) (string, int) {
 	if err == nil {
 		return "", 0
@@ -80,7 +81,8 @@ func Explain(err error) (string, int) {
 	return line(err.Error()), 1
 }
 
-// explainAll prints each of several errors on a line of its own, without the prefix that one alone gets.
+// explainAll puts each of several errors on a line of its own, without the prefix that a single one
+// gets.
 func explainAll(agg utilerrors.Aggregate) (string, int) {
 	all := utilerrors.Flatten(agg).Errors()
 	if len(all) == 1 {
@@ -97,7 +99,7 @@ func explainAll(agg utilerrors.Aggregate) (string, int) {
 	return b.String(), 1
 }
 
-// explainServer words the errors that come from the server, or from not reaching it.
+// explainServer explains errors that come from the server, or from not reaching it.
 func explainServer(err error) (string, bool) {
 	var usage *args.Error
 	if errors.As(err, &usage) {
@@ -140,13 +142,13 @@ func explainStatus(err error, s metav1.Status) string {
 	return "Error from server: " + err.Error()
 }
 
-// isBare tells the server's own error from one that says what was being done.
+// isBare reports whether err is the server's own error, not one that says what was being done.
 func isBare(err error) bool {
 	_, ok := err.(*apierrors.StatusError) //nolint:errorlint // a wrapped one says what was being done
 	return ok
 }
 
-// explainInvalid lists the fields a validation refused.
+// explainInvalid lists the fields that validation refused.
 func explainInvalid(s metav1.Status) string {
 	d := s.Details
 	if d == nil || (d.Kind == "" && d.Name == "" && len(d.Causes) == 0) {
@@ -206,7 +208,8 @@ func line(s string) string {
 	return s + "\n"
 }
 
-// SourceError says what was being done with an object of a file when the server refused it. What kind of refusal it was stays known.
+// SourceError adds what was being done, and with which file, to the server's refusal. The kind of
+// refusal stays known.
 func SourceError(verb, source string, err error) error {
 	if err == nil || source == "" {
 		return err

@@ -9,30 +9,51 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/cli/args"
+	"skiff/cli/chart"
 	"skiff/cli/resource"
 )
 
-// OptionalFlag is a flag that may stand alone, then meaning Alone; see args.Implied.
+// OptionalFlag is a flag that may stand alone and then means Alone; see args.Implied.
 type OptionalFlag struct {
 	*cli.StringFlag
 	Alone string
 }
 
-// ImpliedValue is what the flag means when it stands alone.
+// ImpliedValue is the value of the flag when it stands alone.
 func (f OptionalFlag) ImpliedValue() string { return f.Alone }
 
-// FileFlags are -f and -R, and -k, which fails. what says what is done with the objects in the files.
+// FileFlags are -f, -R and -k. what says what is done with the objects in the files.
 func FileFlags(what string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "filename", Aliases: []string{"f"}, Usage: "`FILE`, directory or URL with the objects to " + what + "; - for standard input"},
-		&cli.BoolFlag{Name: "recursive", Aliases: []string{"R"}, Usage: "go into the directories of the directory given by -f"},
-		UnsupportedValue("kustomize", "pass on what kubectl makes of it, as in kubectl kustomize DIRECTORY | skiff … -f -", "k"),
+		&cli.StringSliceFlag{Name: "filename", Aliases: []string{"f"}, Usage: "`FILE`, directory, URL or Helm chart with the objects to " + what + "; - for standard input"},
+		&cli.BoolFlag{Name: "recursive", Aliases: []string{"R"}, Usage: "include subdirectories of the directory given by -f"},
+		&cli.StringFlag{Name: "kustomize", Aliases: []string{"k"}, Usage: "`DIRECTORY` of the kustomization that makes the objects to " + what + "; instead of -f"},
 	}
 }
 
-// Files reads the flags of FileFlags; several names may be joined by commas.
+// ChartFlags say how Helm charts among the files are rendered. They have helm's names.
+func ChartFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "release", Usage: "`NAME` of the release that a Helm chart is rendered as (default: the chart's)"},
+		&cli.StringSliceFlag{Name: "values", Usage: "`FILE` of values for a Helm chart; may be repeated"},
+		&cli.StringSliceFlag{Name: "set", Usage: "one value for a Helm chart, as `NAME=VALUE`; may be repeated"},
+		&cli.StringSliceFlag{Name: "set-string", Usage: "the same, for a value that stays a string: `NAME=VALUE`"},
+		&cli.StringSliceFlag{Name: "set-file", Usage: "the same, for a value that is the content of a file: `NAME=FILE`"},
+	}
+}
+
+// Files reads the flags of FileFlags and ChartFlags; several names may be joined by commas. Remarks go to
+// standard error.
 func Files(c *cli.Context) resource.Files {
-	return resource.Files{Names: List(c, "filename"), Recursive: c.Bool("recursive")}
+	f := resource.Files{
+		Names: List(c, "filename"), Recursive: c.Bool("recursive"), Kustomization: c.String("kustomize"),
+		Chart:  chart.Options{Release: c.String("release"), Values: c.StringSlice("values"), Set: c.StringSlice("set"), SetString: c.StringSlice("set-string"), SetFile: c.StringSlice("set-file")},
+		Remark: func(text string) { fmt.Fprintln(c.App.ErrWriter, "Warning:", text) },
+	}
+	if f.Kustomization != "" {
+		f.Names = append(f.Names, f.Kustomization)
+	}
+	return f
 }
 
 // List reads a flag that may be repeated and whose values may be joined by commas.
@@ -46,30 +67,30 @@ func List(c *cli.Context, name string) []string {
 
 // SelectorFlag is -l.
 func SelectorFlag() cli.Flag {
-	return &cli.StringFlag{Name: "selector", Aliases: []string{"l"}, Usage: "`LABELS` that objects must have, as app=kubia,tier!=front,env in (a,b)"}
+	return &cli.StringFlag{Name: "selector", Aliases: []string{"l"}, Usage: "`LABELS` that objects must have, such as app=kubia,tier!=front,env in (a,b)"}
 }
 
 // FieldSelectorFlag is --field-selector.
 func FieldSelectorFlag() cli.Flag {
-	return &cli.StringFlag{Name: "field-selector", Usage: "`FIELDS` that objects must have, as status.phase=Running; the server knows a few fields a kind"}
+	return &cli.StringFlag{Name: "field-selector", Usage: "`FIELDS` that objects must have, such as status.phase=Running; each kind supports a few"}
 }
 
 // AllNamespacesFlag is -A.
 func AllNamespacesFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Usage: "look in all namespaces"}
+	return &cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Usage: "select objects in all namespaces"}
 }
 
 // ChunkFlag is --chunk-size.
 func ChunkFlag() cli.Flag {
-	return &cli.Int64Flag{Name: "chunk-size", Value: 500, Usage: "ask for long lists in pieces of `SIZE` objects; 0 for all at once"}
+	return &cli.Int64Flag{Name: "chunk-size", Value: 500, Usage: "request long lists in chunks of `SIZE` objects; 0 for all at once"}
 }
 
-// OutputFlags are -o and what goes with it.
+// OutputFlags are -o and its companions.
 func OutputFlags(formats string) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of the output: " + formats},
 		&cli.BoolFlag{Name: "show-managed-fields", Usage: "keep managedFields when printing JSON or YAML"},
-		&cli.BoolFlag{Name: "allow-missing-keys", Value: true, Usage: "print nothing for a field that a jsonpath names and the object lacks"},
+		&cli.BoolFlag{Name: "allow-missing-keys", Value: true, Usage: "print nothing for a jsonpath field that the object lacks"},
 		&cli.StringFlag{Name: "template", Usage: "`TEMPLATE` or file for -o jsonpath and -o jsonpath-file"},
 	}
 }
@@ -79,7 +100,7 @@ const ObjectFormats = "json, yaml, name, jsonpath=…, jsonpath-file=…"
 
 // DryRunFlag is --dry-run.
 func DryRunFlag() cli.Flag {
-	return OptionalFlag{&cli.StringFlag{Name: "dry-run", Value: "none", Usage: "`HOW` to do as if: none, client (print what would be sent), server (send it, keep nothing)"}, "unchanged"}
+	return OptionalFlag{&cli.StringFlag{Name: "dry-run", Value: "none", Usage: "`HOW` to simulate: none, client (print what would be sent), server (send it, persist nothing)"}, "unchanged"}
 }
 
 // DryRun is what --dry-run was set to.
@@ -92,7 +113,7 @@ const (
 	DryRunServer DryRun = "server"
 )
 
-// ReadDryRun reads --dry-run; alone it means client, with a warning, as it once did.
+// ReadDryRun reads --dry-run. Alone it means client, with a warning that this is deprecated.
 func (e *Env) ReadDryRun(c *cli.Context) (DryRun, error) {
 	switch v := c.String("dry-run"); v {
 	case "", "none", "client", "server":
@@ -105,7 +126,7 @@ func (e *Env) ReadDryRun(c *cli.Context) (DryRun, error) {
 	}
 }
 
-// Suffix is what is added to the word for what was done: " (dry run)".
+// Suffix is appended to the word for what was done: " (dry run)".
 func (d DryRun) Suffix() string {
 	switch d {
 	case DryRunClient:
@@ -137,7 +158,7 @@ func Validation(c *cli.Context) (string, error) {
 
 // ManagerFlag is --field-manager.
 func ManagerFlag(value string) cli.Flag {
-	return &cli.StringFlag{Name: "field-manager", Value: value, Usage: "`NAME` to own the changed fields by"}
+	return &cli.StringFlag{Name: "field-manager", Value: value, Usage: "`NAME` of the field manager"}
 }
 
 // Flags joins groups of flags.
@@ -154,7 +175,8 @@ func Flags(groups ...any) []cli.Flag {
 	return out
 }
 
-// New completes a command as all of skiff's are: examples in its help, no help subcommand, mistakes worded as kubectl does.
+// New completes a command the way all of skiff's are: examples in its help, no help subcommand,
+// usage errors worded as kubectl's.
 func New(c cli.Command, examples ...string) *cli.Command {
 	if len(examples) > 0 {
 		c.Description = strings.TrimSpace(c.Description + "\n\nExamples:\n  " + strings.Join(examples, "\n  "))
@@ -166,7 +188,7 @@ func New(c cli.Command, examples ...string) *cli.Command {
 	return &c
 }
 
-// Adopt gives a command made elsewhere skiff's ways of failing.
+// Adopt makes a command and its subcommands fail the way all of skiff's do.
 func Adopt(c *cli.Command) {
 	c.HideHelpCommand = true
 	c.OnUsageError = UsageError
@@ -178,7 +200,7 @@ func Adopt(c *cli.Command) {
 	}
 }
 
-// groupAction answers a command that is only a group of others.
+// groupAction runs a command that only groups others.
 func groupAction(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowSubcommandHelp(c)
@@ -187,10 +209,10 @@ func groupAction(c *cli.Context) error {
 	return &args.Error{Message: fmt.Sprintf("unknown command %q for %q", c.Args().First(), name), Command: name}
 }
 
-// badValue is how the standard library words a flag's wrong value.
+// badValue matches the standard library's message about a flag's wrong value.
 var badValue = regexp.MustCompile(`^(?:Incorrect Usage: )?(?:could not parse |invalid (?:boolean )?value )("(?:[^"\\]|\\.)*")(?: as .*)? for (?:flag )?-?-?([a-z0-9-]+): (.*)$`)
 
-// UsageError words a flag's wrong value as kubectl does.
+// UsageError reports a flag's wrong value in kubectl's words.
 func UsageError(c *cli.Context, err error, _ bool) error {
 	msg := err.Error()
 	if m := badValue.FindStringSubmatch(msg); m != nil {
@@ -199,7 +221,7 @@ func UsageError(c *cli.Context, err error, _ bool) error {
 	return &args.Error{Message: msg, Command: c.Command.HelpName}
 }
 
-// reason says why a value is none of its flag's kind; the standard library only says that it is not.
+// reason says why a value is invalid; the standard library says only that it is.
 func reason(c *cli.Context, name, value, otherwise string) string {
 	if otherwise != "parse error" {
 		return otherwise
@@ -218,7 +240,7 @@ func reason(c *cli.Context, name, value, otherwise string) string {
 	return "strconv.ParseInt: parsing " + value + ": invalid syntax"
 }
 
-// flagNames is a flag as it is named in messages: "-n, --namespace", "--replicas".
+// flagNames is how messages name a flag: "-n, --namespace", "--replicas".
 func flagNames(c *cli.Context, name string) string {
 	for _, f := range c.Command.Flags {
 		names := f.Names()

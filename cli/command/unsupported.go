@@ -6,11 +6,11 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Unsupported is a flag of kubectl's that skiff does not have. It is known by name, so that a command that needs it fails before
-// anything is done, and says what to do instead.
+// Unsupported is a flag of kubectl's that skiff does not have. Knowing its name, a command that
+// needs it fails before it does anything, and says what to do instead.
 type Unsupported interface {
 	cli.Flag
-	// given tells whether the command line asks for it.
+	// given reports whether the flag is on the command line.
 	given(*cli.Context) bool
 	instead() string
 }
@@ -40,7 +40,7 @@ type unsupportedCascade struct{ OptionalFlag }
 func (f unsupportedCascade) given(c *cli.Context) bool { return c.IsSet(f.Name) }
 func (f unsupportedCascade) instead() string           { return f.Usage }
 
-// UnsupportedCascade is --cascade, which may stand without its value.
+// UnsupportedCascade is --cascade, whose value is optional.
 func UnsupportedCascade(instead string) Unsupported {
 	return unsupportedCascade{OptionalFlag{&cli.StringFlag{Name: "cascade", Usage: "not supported: " + instead}, "background"}}
 }

@@ -1,7 +1,9 @@
-// Package completion prints what makes a shell complete skiff's commands and flags.
+// Package completion completes command lines in shells: skiff completion prints a script for a shell, which
+// then asks skiff itself what can follow.
 package completion
 
 import (
+	_ "embed" // the scripts
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -9,38 +11,25 @@ import (
 	"skiff/cli/command"
 )
 
-// Each script asks the program itself for what can follow, by the flag that urfave/cli answers.
-const (
-	bash = `_skiff() {
-  local words
-  words=("${COMP_WORDS[@]:0:$COMP_CWORD}")
-  COMPREPLY=($(compgen -W "$("${words[@]}" ${COMP_WORDS[COMP_CWORD]:+$([[ ${COMP_WORDS[COMP_CWORD]} == -* ]] && echo "${COMP_WORDS[COMP_CWORD]}")} --generate-bash-completion 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}"))
-}
-complete -o bashdefault -o default -F _skiff skiff
-`
-	zsh = `#compdef skiff
-_skiff() {
-  local -a opts
-  local cur=${words[-1]}
-  if [[ "$cur" == "-"* ]]; then
-    opts=("${(@f)$(${words[@]:0:#words[@]-1} ${cur} --generate-bash-completion 2>/dev/null)}")
-  else
-    opts=("${(@f)$(${words[@]:0:#words[@]-1} --generate-bash-completion 2>/dev/null)}")
-  fi
-  if [[ "${opts[1]}" != "" ]]; then
-    _describe 'values' opts
-  else
-    _files
-  fi
-}
-compdef _skiff skiff
-`
+// The scripts hand over the words of the line. They write out what they get: a candidate and what it is, with
+// a tab between. Where there is nothing, the shell completes names of files.
+var (
+	//go:embed bash.sh
+	bash string
+	//go:embed zsh.zsh
+	zsh string
+	//go:embed fish.fish
+	fish string
+	//go:embed powershell.ps1
+	powershell string
 )
 
 // Command is skiff completion.
 func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
-		Name: "completion", Usage: "Output shell completion code for the specified shell (bash, zsh or fish)", ArgsUsage: "SHELL",
+		Name: "completion", Usage: "Output shell completion code for the specified shell (bash, zsh, fish or powershell)", ArgsUsage: "SHELL",
+		Description: "Commands, flags, kinds and the names of what there is are completed. Names come from the cluster that the line is about, if it\n" +
+			"answers at once.",
 		Action: func(c *cli.Context) error {
 			script, err := script(c)
 			if err != nil {
@@ -50,9 +39,10 @@ func Command(env *command.Env) *cli.Command {
 			return err
 		},
 	},
-		"source <(skiff completion bash)",
+		"source <(skiff completion bash)                     # in ~/.bashrc",
 		"skiff completion zsh > \"${fpath[1]}/_skiff\"",
-		"skiff completion fish > ~/.config/fish/completions/skiff.fish")
+		"skiff completion fish > ~/.config/fish/completions/skiff.fish",
+		"skiff completion powershell | Out-String | Invoke-Expression")
 }
 
 func script(c *cli.Context) (string, error) {
@@ -62,7 +52,9 @@ func script(c *cli.Context) (string, error) {
 	case "zsh":
 		return zsh, nil
 	case "fish":
-		return c.App.ToFishCompletion()
+		return fish, nil
+	case "powershell", "pwsh":
+		return powershell, nil
 	case "":
 		return "", command.UsageErrorf("completion", "shell not specified")
 	default:

@@ -1,4 +1,4 @@
-// Package create makes objects: from files, or from a few words on the command line.
+// Package create creates objects from files, or from a few arguments: skiff create.
 package create
 
 import (
@@ -17,15 +17,16 @@ import (
 	"skiff/cli/resource"
 )
 
-// manager owns the fields of what create makes; kubectl's own name, so that the two mean the same to the server.
+// manager is the field manager of created objects. It is kubectl's name, so that the server takes
+// the two programs for one.
 const manager = "kubectl-create"
 
 // Command is skiff create.
 func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "create", Usage: "Create a resource from a file or from stdin", ArgsUsage: "-f FILE",
-		Flags: command.Flags(command.FileFlags("create"), command.SelectorFlag(), writeFlags(),
-			&cli.StringFlag{Name: "raw", Usage: "send the file to this `PATH` on the server as it is, and print the answer"},
+		Flags: command.Flags(command.FileFlags("create"), command.ChartFlags(), command.SelectorFlag(), writeFlags(),
+			&cli.StringFlag{Name: "raw", Usage: "send the file unchanged to this `PATH` on the server, and print its answer"},
 			command.UnsupportedSwitch("edit", "edit the file, or create and then skiff edit"),
 			command.UnsupportedSwitch("windows-line-endings", "files are read with either, and none is written")),
 		Action: func(c *cli.Context) error {
@@ -50,7 +51,7 @@ func Command(env *command.Env) *cli.Command {
 		"skiff create -f kubia-rc.yaml --dry-run=client -o yaml")
 }
 
-// raw sends one file as it stands.
+// raw sends one file unchanged.
 func raw(c *cli.Context, env *command.Env) error {
 	names := command.Files(c).Names
 	if len(names) != 1 || c.Bool("recursive") || c.String("selector") != "" || c.String("output") != "" || c.IsSet("dry-run") {
@@ -87,10 +88,10 @@ func withoutFile(c *cli.Context) error {
 	return errors.New("must specify -f")
 }
 
-// writeFlags are the flags of all that create does.
+// writeFlags are the flags of all subcommands of create.
 func writeFlags() []cli.Flag {
 	return command.Flags(command.OutputFlags(command.ObjectFormats), command.DryRunFlag(), command.ValidateFlag(), command.ManagerFlag(manager),
-		&cli.BoolFlag{Name: "save-config", Usage: "remember what was created in an annotation, for a later apply"})
+		&cli.BoolFlag{Name: "save-config", Usage: "save the configuration in an annotation, for a later apply"})
 }
 
 // maker creates objects as the flags say.
@@ -117,7 +118,8 @@ func newMaker(c *cli.Context, env *command.Env) (*maker, error) {
 	if m.report, err = output.NewReporter(env.Out, output.Read(c), m.dryRun.Suffix()); err != nil {
 		return nil, err
 	}
-	if m.client, err = env.Connect(c); err != nil {
+	// Some kinds have a flag --user of their own.
+	if m.client, err = env.Connect(command.Global(c)); err != nil {
 		return nil, err
 	}
 	m.finder = resource.Finder{Client: m.client, In: env.In}

@@ -18,7 +18,7 @@ func deployment() generator {
 		flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "image", Usage: "`IMAGE` to run; may be repeated, each is a container"},
 			&cli.IntFlag{Name: "port", Value: -1, Usage: "`PORT` that the first container listens on"},
-			&cli.IntFlag{Name: "replicas", Aliases: []string{"r"}, Value: 1, Usage: "`COUNT` of pods to keep"},
+			&cli.IntFlag{Name: "replicas", Aliases: []string{"r"}, Value: 1, Usage: "`COUNT` of replicas"},
 		},
 		examples: []string{"skiff create deployment kubia --image=kubia", "skiff create deployment kubia --image=kubia --replicas=3 --port=8080",
 			"skiff create deployment clock --image=busybox -- date"},
@@ -51,8 +51,8 @@ func makeDeployment(c *cli.Context, _ *maker, name string) (runtime.Object, erro
 	return o, nil
 }
 
-// containerName is an image's own name, without registry, tag and digest. A name that no container may have is changed
-// and, because two may become the same, made unique.
+// containerName is an image's own name, without registry, tag and digest. A name that no container
+// may have is changed and, because two may become the same, made unique.
 func containerName(image string) string {
 	name := image[strings.LastIndexByte(image, '/')+1:]
 	name, _, _ = strings.Cut(name, ":")

@@ -16,7 +16,7 @@ import (
 func disruptionBudget() generator {
 	return generator{name: "poddisruptionbudget", aliases: []string{"pdb"}, usage: "Create a pod disruption budget",
 		flags: []cli.Flag{
-			&cli.StringFlag{Name: "selector", Usage: "`LABELS` of the pods it is about"},
+			&cli.StringFlag{Name: "selector", Usage: "`LABELS` of the pods it protects"},
 			&cli.StringFlag{Name: "min-available", Usage: "`NUMBER` or percentage of pods that must stay available"},
 			&cli.StringFlag{Name: "max-unavailable", Usage: "`NUMBER` or percentage of pods that may be unavailable"},
 		},

@@ -1,6 +1,7 @@
 package create
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,21 +24,28 @@ import (
 	"skiff/cli/resource"
 )
 
-// generator makes an object of a name and flags.
+// generator makes an object from a name and flags.
 type generator struct {
 	name, usage string
-	aliases     []string
-	flags       []cli.Flag
-	make        func(c *cli.Context, m *maker, name string) (runtime.Object, error)
-	examples    []string
+	// what is the kind in the error of a refusal, if that is not what the server calls it.
+	what string
+	// bare says that a refusal by the server is printed as it is.
+	bare     bool
+	aliases  []string
+	flags    []cli.Flag
+	make     func(c *cli.Context, m *maker, name string) (runtime.Object, error)
+	examples []string
 }
 
 func generators(env *command.Env) []*cli.Command {
-	secrets := command.New(cli.Command{Name: "secret", Usage: "Create a secret", Subcommands: []*cli.Command{genericSecret().command(env)}},
+	secrets := command.New(cli.Command{Name: "secret", Usage: "Create a secret", Subcommands: []*cli.Command{
+		genericSecret().command(env), tlsSecret().command(env), registrySecret().command(env)}},
 		"skiff create secret generic db --from-literal=password=hunter2")
 	return []*cli.Command{
 		namespace().command(env), configMap().command(env), secrets, serviceAccount().command(env), job().command(env),
-		deployment().command(env), disruptionBudget().command(env),
+		deployment().command(env), disruptionBudget().command(env), services(env), ingress().command(env),
+		cronJob().command(env), quota().command(env), priorityClass().command(env), role().command(env), clusterRole().command(env),
+		roleBinding().command(env), clusterRoleBinding().command(env), tokenCommand(env),
 	}
 }
 
@@ -49,7 +58,7 @@ func (g generator) command(env *command.Env) *cli.Command {
 
 func (g generator) run(c *cli.Context, env *command.Env) error {
 	if c.NArg() == 0 {
-		return command.UsageErrorf("create "+g.name, "exactly one NAME is required, got 0")
+		return command.UsageErrorf(strings.TrimPrefix(c.Command.HelpName, "skiff "), "exactly one NAME is required, got 0")
 	}
 	m, err := newMaker(c, env)
 	if err != nil {
@@ -69,13 +78,13 @@ func (g generator) run(c *cli.Context, env *command.Env) error {
 		return err
 	}
 	err = m.create(c.Context, t)
-	if err != nil && g.name != "namespace" {
-		return command.Verbatim{Message: fmt.Sprintf("error: failed to create %s: %s", strings.ToLower(u.GetKind()), err)}
+	if err != nil && g.name != "namespace" && !g.bare {
+		return command.Verbatim{Message: fmt.Sprintf("error: failed to create %s: %s", cmp.Or(g.what, strings.ToLower(u.GetKind())), err)}
 	}
 	return err
 }
 
-// target finds where a made object belongs.
+// target finds where a generated object belongs.
 func (m *maker) target(u *unstructured.Unstructured) (resource.Target, error) {
 	if m.client.NamespaceGiven && u.GetKind() != "Namespace" {
 		u.SetNamespace(m.client.Namespace)
@@ -88,6 +97,9 @@ func (m *maker) target(u *unstructured.Unstructured) (resource.Target, error) {
 		return resource.Target{}, err
 	}
 	mapping, err := catalog.Kind(u.GroupVersionKind())
+	if meta.IsNoMatchError(err) {
+		return resource.Target{}, fmt.Errorf("the server does not serve %s of %s", u.GetKind(), u.GetAPIVersion())
+	}
 	if err != nil {
 		return resource.Target{}, err
 	}
@@ -117,9 +129,9 @@ func serviceAccount() generator {
 
 func dataFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "from-literal", Usage: "`KEY=VALUE` to hold; may be repeated"},
-		&cli.StringSliceFlag{Name: "from-file", Usage: "`[KEY=]FILE` or directory to hold; may be repeated"},
-		&cli.StringSliceFlag{Name: "from-env-file", Usage: "`FILE` of KEY=VALUE lines to hold; may be repeated"},
+		&cli.StringSliceFlag{Name: "from-literal", Usage: "`KEY=VALUE` to store; may be repeated"},
+		&cli.StringSliceFlag{Name: "from-file", Usage: "`[KEY=]FILE` or directory to store; may be repeated"},
+		&cli.StringSliceFlag{Name: "from-env-file", Usage: "`FILE` of KEY=VALUE lines to store; may be repeated"},
 	}
 }
 
@@ -153,7 +165,7 @@ func put[V any](m map[string]V, k string, v V) map[string]V {
 
 func genericSecret() generator {
 	return generator{name: "generic", usage: "Create a secret from literals, files or directories",
-		flags:    append(dataFlags(), &cli.StringFlag{Name: "type", Usage: "`TYPE` of the secret; Opaque unless given"}),
+		flags:    append(dataFlags(), &cli.StringFlag{Name: "type", Usage: "`TYPE` of the secret (default: Opaque)"}),
 		examples: []string{"skiff create secret generic db --from-literal=password=hunter2 --from-file=cert.pem"},
 		make: func(c *cli.Context, _ *maker, name string) (runtime.Object, error) {
 			data, err := readData(c)
@@ -162,7 +174,7 @@ func genericSecret() generator {
 		}}
 }
 
-// readData reads the flags of dataFlags. A key must stand once.
+// readData reads the flags of dataFlags. A key may be given only once.
 func readData(c *cli.Context) (map[string][]byte, error) {
 	data := map[string][]byte{}
 	add := func(key string, value []byte) error {
@@ -281,7 +293,8 @@ func makeJob(c *cli.Context, m *maker, name string) (runtime.Object, error) {
 	return o, nil
 }
 
-// jobFromCron runs a cron job's template now; the annotation tells such a job from those its schedule started.
+// jobFromCron runs a cron job's template now; the annotation tells such a job from those its
+// schedule started.
 func jobFromCron(c *cli.Context, m *maker, name, from string) (runtime.Object, error) {
 	targets, err := m.finder.Targets(c.Context, resource.Query{Args: []string{from}})
 	if err != nil {

@@ -24,7 +24,8 @@ func configMap(p *page, o *corev1.ConfigMap) error {
 	return nil
 }
 
-// secret tells what a secret holds, not the values; a service account's token alone is there to be read.
+// secret tells what a secret holds, not the values; a service account's token alone is there to be
+// read.
 func secret(p *page, o *corev1.Secret) error {
 	p.meta(o)
 	p.text("\n")

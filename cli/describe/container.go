@@ -13,12 +13,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
 )
 
 // resolver looks an environment variable's fieldRef up; nil in a template, where there is no pod.
 type resolver func(corev1.EnvVar) string
 
-// containers writes containers with what is known of each. In a template everything stands one space further in.
+// containers writes containers with what is known of each. In a template everything stands one
+// space further in.
 func (s *sheet) containers(title string, all []corev1.Container, statuses []corev1.ContainerStatus, field resolver, template bool) {
 	space, nameSpace := "", ""
 	if template {
@@ -162,7 +164,8 @@ func (s *sheet) quantities(list corev1.ResourceList) {
 	}
 }
 
-// probe is a probe in one line: http-get http://:8080/ delay=0s timeout=1s period=10s #success=1 #failure=3.
+// probe is a probe in one line: http-get http://:8080/ delay=0s timeout=1s period=10s #success=1
+// #failure=3.
 func probe(p *corev1.Probe) string {
 	times := fmt.Sprintf("delay=%ds timeout=%ds period=%ds #success=%d #failure=%d",
 		p.InitialDelaySeconds, p.TimeoutSeconds, p.PeriodSeconds, p.SuccessThreshold, p.FailureThreshold)
@@ -208,11 +211,9 @@ func (s *sheet) envFrom(all []corev1.EnvFromSource) {
 		if e.Prefix != "" {
 			from += " with prefix '" + e.Prefix + "'"
 		}
-		s.in(func() { s.line("%s\t%s\tOptional: %t", name, from, isTrue(opt)) })
+		s.in(func() { s.line("%s\t%s\tOptional: %t", name, from, ptr.Deref(opt, false)) })
 	}
 }
-
-func isTrue(b *bool) bool { return b != nil && *b }
 
 func (s *sheet) env(c *corev1.Container, field resolver) {
 	if len(c.Env) == 0 {
@@ -242,9 +243,9 @@ func (s *sheet) envVar(c *corev1.Container, e corev1.EnvVar, field resolver) {
 	case from.ResourceFieldRef != nil:
 		s.field(e.Name, fmt.Sprintf("%s (%s)", resourceField(c, from.ResourceFieldRef), from.ResourceFieldRef.Resource))
 	case from.SecretKeyRef != nil:
-		s.field(e.Name, fmt.Sprintf("<set to the key '%s' in secret '%s'>\tOptional: %t", from.SecretKeyRef.Key, from.SecretKeyRef.Name, isTrue(from.SecretKeyRef.Optional)))
+		s.field(e.Name, fmt.Sprintf("<set to the key '%s' in secret '%s'>\tOptional: %t", from.SecretKeyRef.Key, from.SecretKeyRef.Name, ptr.Deref(from.SecretKeyRef.Optional, false)))
 	case from.ConfigMapKeyRef != nil:
-		s.field(e.Name, fmt.Sprintf("<set to the key '%s' of config map '%s'>\tOptional: %t", from.ConfigMapKeyRef.Key, from.ConfigMapKeyRef.Name, isTrue(from.ConfigMapKeyRef.Optional)))
+		s.field(e.Name, fmt.Sprintf("<set to the key '%s' of config map '%s'>\tOptional: %t", from.ConfigMapKeyRef.Key, from.ConfigMapKeyRef.Name, ptr.Deref(from.ConfigMapKeyRef.Optional, false)))
 	}
 }
 

@@ -1,4 +1,5 @@
-// Package describe shows one object in words: what it is meant to be, what has become of it, and what happened on the way.
+// Package describe shows an object in detail: what is desired, what is observed, and the events
+// about it.
 package describe
 
 import (
@@ -82,7 +83,7 @@ func nothing(q resource.Query, namespace string) string {
 	return fmt.Sprintf("No resources found in %s namespace.", namespace)
 }
 
-// byPrefix describes the objects whose names begin with what no object is called.
+// byPrefix describes the objects whose names begin with a name that no object has.
 func byPrefix(ctx context.Context, env *command.Env, f resource.Finder, d Describer, q resource.Query, notFound error) error {
 	prefix := q.Args[1]
 	q.Args = q.Args[:1]
@@ -105,7 +106,8 @@ func byPrefix(ctx context.Context, env *command.Env, f resource.Finder, d Descri
 	return err
 }
 
-// page is one description: the sheet it is written on, and the server for what else it needs to know.
+// page is one description: the sheet it is written on, and the server to ask for what else it
+// needs.
 type page struct {
 	*sheet
 	Describer
@@ -166,6 +168,10 @@ func describers() map[schema.GroupKind]describer {
 		{Group: "scheduling.k8s.io", Kind: "PriorityClass"}: typed(priorityClass),
 		{Group: "discovery.k8s.io", Kind: "EndpointSlice"}:  typed(endpointSlice),
 		{Group: "coordination.k8s.io", Kind: "Lease"}:       generic,
+		{Group: "networking.k8s.io", Kind: "ServiceCIDR"}:   typed(serviceCIDR),
+		{Group: "networking.k8s.io", Kind: "IPAddress"}:     typed(ipAddress),
+		{Group: "networking.k8s.io", Kind: "Ingress"}:       typed(ingress),
+		{Group: "networking.k8s.io", Kind: "IngressClass"}:  typed(ingressClass),
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 	"skiff/cli/events"
 )
 
-// events writes what happened to an object, the oldest first. Failing to read them fails nothing else.
+// events writes the events about an object, oldest first. Failing to read them does not fail the
+// description.
 func (p *page) events(o metav1.Object, kind string, moreUIDs ...string) {
 	if !p.Events {
 		return

@@ -50,7 +50,8 @@ func (s *sheet) items(items []any, path string, skip []string) {
 // acronyms keep their capitals.
 var acronyms = []string{"API", "URL", "UID", "GUID"}
 
-// label turns holderIdentity into Holder Identity. Names with other characters than letters stay as they are.
+// label turns holderIdentity into Holder Identity. Names with other characters than letters stay as
+// they are.
 func label(field string) string {
 	if strings.ContainsFunc(field, func(r rune) bool { return !unicode.IsLetter(r) && r != '-' }) {
 		return field
@@ -67,7 +68,8 @@ func label(field string) string {
 	return strings.Join(words, " ")
 }
 
-// camelWords splits before each capital that follows a small letter; capitals in a row stay one word: podCIDRs is pod, CIDRs.
+// camelWords splits before each capital that follows a small letter; capitals in a row stay one
+// word: podCIDRs is pod, CIDRs.
 func camelWords(s string) []string {
 	var words []string
 	start := 0

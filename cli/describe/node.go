@@ -169,7 +169,8 @@ func (s *sheet) nodePods(o *corev1.Node, pods []corev1.Pod) {
 	})
 }
 
-// allocated are the resources that a node hands out, in the order they are shown: huge pages after the usual ones.
+// allocated are the resources that a node hands out, in the order they are shown: huge pages after
+// the usual ones.
 func allocated(have corev1.ResourceList) []corev1.ResourceName {
 	names := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}
 	var huge, others []corev1.ResourceName
@@ -192,7 +193,8 @@ func add(total, more corev1.ResourceList) {
 	}
 }
 
-// share is a quantity and how much of the node's it is: 250m (12%). Devices are counted, not shared out.
+// share is a quantity and how much of the node's it is: 250m (12%). Devices are counted, not shared
+// out.
 func share(of, have corev1.ResourceList, name corev1.ResourceName) string {
 	q, total := of[name], have[name]
 	if strings.Contains(string(name), "/") {

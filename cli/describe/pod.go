@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"skiff/manifests/podfacts"
 )
 
 func pod(p *page, o *corev1.Pod) error {
@@ -57,7 +59,7 @@ func (s *sheet) podHead(o *corev1.Pod) {
 }
 
 func (s *sheet) podStatus(o *corev1.Pod) {
-	if o.DeletionTimestamp != nil && o.Status.Phase != corev1.PodFailed && o.Status.Phase != corev1.PodSucceeded {
+	if podfacts.Terminating(o) {
 		s.field("Status", fmt.Sprintf("Terminating (lasts %s)", s.since(o.DeletionTimestamp.Time)))
 		if o.DeletionGracePeriodSeconds != nil {
 			s.field("Termination Grace Period", fmt.Sprintf("%ds", *o.DeletionGracePeriodSeconds))
@@ -131,7 +133,8 @@ func ephemeral(all []corev1.EphemeralContainer) []corev1.Container {
 	return out
 }
 
-// podField resolves what the downward API can of a pod's own metadata, as kubectl does; "" for the rest.
+// podField resolves what the downward API can of a pod's own metadata, as kubectl does; "" for the
+// rest.
 func podField(o *corev1.Pod, e corev1.EnvVar) string {
 	switch e.ValueFrom.FieldRef.FieldPath {
 	case "metadata.name":

@@ -20,7 +20,8 @@ const (
 	unset = "<unset>"
 )
 
-// sheet is a description in the making: names on the left, values in a column beside them, parts indented below their title.
+// sheet is a description in the making: names on the left, values in a column beside them, nested
+// parts indented.
 type sheet struct {
 	buf   bytes.Buffer
 	tab   *tabwriter.Writer
@@ -42,7 +43,7 @@ func (s *sheet) String() string {
 	return s.buf.String()
 }
 
-// columns ends the columns so far: those that follow are their own. The buffer behind the tabs takes everything.
+// columns ends the current columns; those that follow are aligned on their own.
 func (s *sheet) columns() { _ = s.tab.Flush() }
 
 // line writes one line at the current depth; a tab in it begins the next column.
@@ -95,10 +96,10 @@ func pairs(set map[string]string) []string {
 // longAnnotation is how many characters of an annotation are shown.
 const longAnnotation = 140
 
-// hiddenAnnotation is a copy of the object itself, of interest to apply alone.
+// hiddenAnnotation holds a copy of the object itself, which only apply needs.
 const hiddenAnnotation = "kubectl.kubernetes.io/last-applied-configuration"
 
-// annotations writes annotations in order; long ones below their key, cut.
+// annotations writes annotations in order; long ones stand below their key, truncated.
 func (s *sheet) annotations(name string, set map[string]string) {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(set)) {

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 )
 
 // volumes writes a pod's volumes. In a template everything stands one space further in.
@@ -36,9 +37,9 @@ func (s *sheet) volume(v *corev1.VolumeSource) {
 	case v.EmptyDir != nil:
 		s.source("EmptyDir (a temporary directory that shares a pod's lifetime)", "Medium", v.EmptyDir.Medium, "SizeLimit", sizeLimit(v.EmptyDir.SizeLimit))
 	case v.Secret != nil:
-		s.source("Secret (a volume populated by a Secret)", "SecretName", v.Secret.SecretName, "Optional", isTrue(v.Secret.Optional))
+		s.source("Secret (a volume populated by a Secret)", "SecretName", v.Secret.SecretName, "Optional", ptr.Deref(v.Secret.Optional, false))
 	case v.ConfigMap != nil:
-		s.source("ConfigMap (a volume populated by a ConfigMap)", "Name", v.ConfigMap.Name, "Optional", isTrue(v.ConfigMap.Optional))
+		s.source("ConfigMap (a volume populated by a ConfigMap)", "Name", v.ConfigMap.Name, "Optional", ptr.Deref(v.ConfigMap.Optional, false))
 	case v.PersistentVolumeClaim != nil:
 		s.source("PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
 			"ClaimName", v.PersistentVolumeClaim.ClaimName, "ReadOnly", v.PersistentVolumeClaim.ReadOnly)
@@ -75,14 +76,15 @@ func (s *sheet) composedVolume(v *corev1.VolumeSource) {
 		if v.CSI.FSType != nil {
 			fs = *v.CSI.FSType
 		}
-		s.source("CSI (a Container Storage Interface (CSI) volume source)", "Driver", v.CSI.Driver, "FSType", fs, "ReadOnly", isTrue(v.CSI.ReadOnly))
+		s.source("CSI (a Container Storage Interface (CSI) volume source)", "Driver", v.CSI.Driver, "FSType", fs, "ReadOnly", ptr.Deref(v.CSI.ReadOnly, false))
 		s.labels("VolumeAttributes", v.CSI.VolumeAttributes)
 	default:
 		s.otherVolume(v)
 	}
 }
 
-// otherVolume writes a kind of volume not described above by its fields: they exist on clouds only.
+// otherVolume writes the fields of a kind of volume not described above: those exist only in
+// clouds.
 func (s *sheet) otherVolume(v *corev1.VolumeSource) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(v)
 	if err != nil || len(content) == 0 {
@@ -116,12 +118,12 @@ func (s *sheet) projection(p *corev1.VolumeProjection) {
 	switch {
 	case p.Secret != nil:
 		s.field("SecretName", p.Secret.Name)
-		s.field("Optional", isTrue(p.Secret.Optional))
+		s.field("Optional", ptr.Deref(p.Secret.Optional, false))
 	case p.DownwardAPI != nil:
 		s.field("DownwardAPI", true)
 	case p.ConfigMap != nil:
 		s.field("ConfigMapName", p.ConfigMap.Name)
-		s.field("Optional", isTrue(p.ConfigMap.Optional))
+		s.field("Optional", ptr.Deref(p.ConfigMap.Optional, false))
 	case p.ServiceAccountToken != nil && p.ServiceAccountToken.ExpirationSeconds != nil:
 		s.field("TokenExpirationSeconds", *p.ServiceAccountToken.ExpirationSeconds)
 	}

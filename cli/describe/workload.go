@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/utils/ptr"
 
 	"skiff/cli/client"
 )
@@ -21,7 +22,7 @@ func replicationController(p *page, o *corev1.ReplicationController) error {
 	p.field("Namespace", o.Namespace)
 	p.field("Selector", labels.FormatLabels(o.Spec.Selector))
 	p.labelled(o)
-	p.field("Replicas", fmt.Sprintf("%d current / %d desired", o.Status.Replicas, value(o.Spec.Replicas)))
+	p.field("Replicas", fmt.Sprintf("%d current / %d desired", o.Status.Replicas, ptr.Deref(o.Spec.Replicas, 0)))
 	p.podsStatus(o, labels.SelectorFromSet(o.Spec.Selector))
 	p.template(o.Spec.Template)
 	p.conditions()
@@ -39,19 +40,12 @@ func replicaSet(p *page, o *appsv1.ReplicaSet) error {
 	p.field("Selector", metav1.FormatLabelSelector(o.Spec.Selector))
 	p.labelled(o)
 	p.controlledBy(o)
-	p.field("Replicas", fmt.Sprintf("%d current / %d desired", o.Status.Replicas, value(o.Spec.Replicas)))
+	p.field("Replicas", fmt.Sprintf("%d current / %d desired", o.Status.Replicas, ptr.Deref(o.Spec.Replicas, 0)))
 	p.podsStatus(o, selector)
 	p.template(&o.Spec.Template)
 	p.conditions()
 	p.events(o, "ReplicaSet")
 	return nil
-}
-
-func value(n *int32) int32 {
-	if n == nil {
-		return 0
-	}
-	return *n
 }
 
 // podsStatus counts an object's own pods by phase.
@@ -99,7 +93,7 @@ func deployment(p *page, o *appsv1.Deployment) error {
 	p.field("CreationTimestamp", stamp(o.CreationTimestamp.Time))
 	p.labelled(o)
 	p.field("Selector", selector)
-	p.field("Replicas", fmt.Sprintf("%d desired | %d updated | %d total | %d available | %d unavailable", value(o.Spec.Replicas),
+	p.field("Replicas", fmt.Sprintf("%d desired | %d updated | %d total | %d available | %d unavailable", ptr.Deref(o.Spec.Replicas, 0),
 		o.Status.UpdatedReplicas, o.Status.Replicas, o.Status.AvailableReplicas, o.Status.UnavailableReplicas))
 	p.field("StrategyType", o.Spec.Strategy.Type)
 	p.field("MinReadySeconds", o.Spec.MinReadySeconds)
@@ -113,7 +107,7 @@ func deployment(p *page, o *appsv1.Deployment) error {
 	return nil
 }
 
-// replicaSets names the sets a deployment has made, the one of its present template apart.
+// replicaSets names the replica sets of a deployment, apart from that of its present template.
 func (p *page) replicaSets(o *appsv1.Deployment, selector labels.Selector) {
 	sets, err := listOf[appsv1.ReplicaSet](p, "apps", "ReplicaSet", client.ListOptions{Labels: selector.String()})
 	if err != nil {
@@ -125,7 +119,7 @@ func (p *page) replicaSets(o *appsv1.Deployment, selector labels.Selector) {
 		if ref := metav1.GetControllerOf(rs); ref == nil || ref.UID != o.UID {
 			continue
 		}
-		text := fmt.Sprintf("%s (%d/%d replicas created)", rs.Name, rs.Status.Replicas, value(rs.Spec.Replicas))
+		text := fmt.Sprintf("%s (%d/%d replicas created)", rs.Name, rs.Status.Replicas, ptr.Deref(rs.Spec.Replicas, 0))
 		if len(newest) == 0 && sameTemplate(&rs.Spec.Template, &o.Spec.Template) {
 			newest = append(newest, text)
 		} else {
@@ -178,7 +172,7 @@ func statefulSet(p *page, o *appsv1.StatefulSet) error {
 	p.labelled(o)
 	nonEmpty(p.sheet, "Service Name", o.Spec.ServiceName)
 	nonEmpty(p.sheet, "Pod Management Policy", o.Spec.PodManagementPolicy)
-	p.field("Replicas", fmt.Sprintf("%d desired | %d total", value(o.Spec.Replicas), o.Status.Replicas))
+	p.field("Replicas", fmt.Sprintf("%d desired | %d total", ptr.Deref(o.Spec.Replicas, 0), o.Status.Replicas))
 	p.field("Update Strategy", o.Spec.UpdateStrategy.Type)
 	if ru := o.Spec.UpdateStrategy.RollingUpdate; ru != nil && ru.Partition != nil {
 		p.in(func() { p.field("Partition", *ru.Partition) })

@@ -33,8 +33,8 @@ func Command(env *command.Env) *cli.Command {
 		Flags: command.Flags(command.FileFlags("edit"), command.SelectorFlag(), command.OutputFlags("yaml or json to edit in"), command.ValidateFlag(), command.ManagerFlag(manager),
 			command.UnsupportedSwitch("windows-line-endings", "the file has the line endings of this machine, and may come back with either"),
 			&cli.BoolFlag{Name: "output-patch", Usage: "print the patch that was sent"},
-			&cli.BoolFlag{Name: "save-config", Usage: "remember the outcome in an annotation, for a later apply"},
-			&cli.StringFlag{Name: "subresource", Usage: "edit this `SUBRESOURCE`: status or scale"}),
+			&cli.BoolFlag{Name: "save-config", Usage: "save the outcome in an annotation, for a later apply"},
+			&cli.StringFlag{Name: "subresource", Usage: "edit this `SUBRESOURCE`: status, scale or resize"}),
 		Action: func(c *cli.Context) error { return run(c, env) },
 	},
 		"skiff edit rc kubia",
@@ -42,10 +42,10 @@ func Command(env *command.Env) *cli.Command {
 		"skiff edit job/batch-job -o json")
 }
 
-// Editor opens a file for a person and returns when they are done with it.
+// Editor opens a file for the user and returns when they have finished.
 type Editor func(ctx context.Context, path string) error
 
-// session is one editing of some objects, over as many rounds as it takes.
+// session is one edit of some objects, over as many rounds as it takes.
 type session struct {
 	client      *client.Client
 	report      *output.Reporter
@@ -57,6 +57,8 @@ type session struct {
 	subresource string
 	showPatch   bool
 	saveConfig  bool
+	// last means that what was applied last is edited, instead of the objects.
+	last bool
 
 	objects []resource.Object
 	// file is where the text is kept, from the first round on.
@@ -109,7 +111,7 @@ func newSession(c *cli.Context, env *command.Env) (*session, error) {
 	return s, err
 }
 
-// editor is the person's own: $KUBE_EDITOR, $EDITOR or vi. Its value may hold arguments, so a shell reads it.
+// editor is the user's own: $KUBE_EDITOR, $EDITOR or vi. It may hold arguments, so a shell runs it.
 func editor(env *command.Env) Editor {
 	words := env.Getenv("KUBE_EDITOR")
 	if words == "" {
@@ -145,7 +147,7 @@ const (
 	emptied   = "Edit cancelled, saved file was empty."
 )
 
-// run opens the editor until everything is accepted or the person gives up.
+// run opens the editor until everything is accepted or the user gives up.
 func (s *session) run(ctx context.Context) error {
 	original, err := s.text()
 	if err != nil {
@@ -175,7 +177,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-// text is what is edited: one object, or a list of several, without the fields no person edits.
+// text is what the user edits: one object or a list of several, without the fields that the server
+// manages.
 func (s *session) text() ([]byte, error) {
 	var obj runtime.Object
 	list := &unstructured.UnstructuredList{Object: map[string]any{"kind": "List", "apiVersion": "v1", "metadata": map[string]any{}}}
@@ -192,7 +195,8 @@ func (s *session) text() ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// round has the person edit body, with the reasons for it above, and returns the outcome.
+// round has the user edit body, with the reasons for another round above it, and returns the
+// outcome.
 func (s *session) round(ctx context.Context, body []byte, reasons []string) ([]byte, error) {
 	var buf bytes.Buffer
 	if s.extension == ".yaml" {
@@ -208,7 +212,8 @@ func (s *session) round(ctx context.Context, body []byte, reasons []string) ([]b
 	return os.ReadFile(s.file)
 }
 
-// save writes the text to the session's file: none but its owner may read it, an object may hold secrets.
+// save writes the text to the session's file, readable by its owner alone: an object may hold
+// secrets.
 func (s *session) save(text []byte) error {
 	if s.file != "" {
 		return os.WriteFile(s.file, text, 0o600)
@@ -236,7 +241,7 @@ func header(reasons []string) string {
 	return b.String()
 }
 
-// withoutComments drops comment lines, to compare what they say nothing about.
+// withoutComments drops comment lines, so that they do not count as changes.
 func withoutComments(text []byte) []byte {
 	var out [][]byte
 	for _, l := range bytes.Split(text, []byte("\n")) {
@@ -247,7 +252,7 @@ func withoutComments(text []byte) []byte {
 	return bytes.TrimSpace(bytes.Join(out, []byte("\n")))
 }
 
-// withoutHeader drops the comments the text begins with, and leaves the person's own below.
+// withoutHeader drops the comments at the top and keeps the user's own below.
 func withoutHeader(text []byte) []byte {
 	for bytes.HasPrefix(text, []byte("#")) {
 		_, text, _ = bytes.Cut(text, []byte("\n"))
@@ -268,7 +273,8 @@ func (s *session) keep(err error) error {
 	return err
 }
 
-// accept sends the edited objects. again says that the text is to be opened once more, with the reasons.
+// accept sends the edited objects. again means that the editor is to be opened once more, with the
+// reasons.
 func (s *session) accept(ctx context.Context, edited []byte) (reasons []string, again bool, err error) {
 	manifests, err := resource.Reader{In: bytes.NewReader(edited)}.Read(ctx, resource.Files{Names: []string{"-"}})
 	if err != nil {

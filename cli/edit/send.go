@@ -11,8 +11,8 @@ import (
 	"skiff/cli/client"
 )
 
-// send patches one object by what the person changed in it; what they left alone is left alone on the server too, even
-// if it has changed there meanwhile.
+// send patches one object with the user's changes. Fields they did not touch are left alone on the
+// server too, even if they have changed there meanwhile.
 func (s *session) send(ctx context.Context, edited *unstructured.Unstructured) error {
 	o, err := s.before(edited)
 	if err != nil {
@@ -20,6 +20,9 @@ func (s *session) send(ctx context.Context, edited *unstructured.Unstructured) e
 	}
 	if reflect.DeepEqual(o.Value.Object, edited.Object) {
 		return s.report.Report(o.Value, "skipped")
+	}
+	if s.last {
+		return s.record(ctx, o, edited)
 	}
 	if err := applied.Update(edited, s.saveConfig); err != nil {
 		return err

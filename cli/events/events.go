@@ -1,4 +1,4 @@
-// Package events lists what happened, oldest first: skiff events.
+// Package events lists events, oldest first: skiff events.
 package events
 
 import (
@@ -22,6 +22,7 @@ import (
 
 	"skiff/cli/client"
 	"skiff/cli/command"
+	"skiff/cli/compose"
 	"skiff/cli/output"
 	"skiff/cli/resource"
 )
@@ -31,10 +32,10 @@ func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "events", Usage: "List events",
 		Flags: command.Flags(command.AllNamespacesFlag(), command.ChunkFlag(), command.OutputFlags("json, yaml, jsonpath=…"),
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "after listing, go on with each new event"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "after listing, watch for new events"},
 			&cli.StringFlag{Name: "for", Usage: "events about this object only: `TYPE/NAME`"},
 			&cli.StringSliceFlag{Name: "types", Usage: "events of these `TYPES` only, joined by commas: Normal, Warning"},
-			&cli.BoolFlag{Name: "no-headers", Usage: "leave the headers out"}),
+			&cli.BoolFlag{Name: "no-headers", Usage: "do not print headers"}),
 		Action: func(c *cli.Context) error { return run(c, env) },
 	},
 		"skiff events",
@@ -61,7 +62,7 @@ func run(c *cli.Context, env *command.Env) error {
 		}
 	}
 	var err error
-	if l.client, err = env.Connect(c); err != nil {
+	if l.client, err = compose.Connect(c, env); err != nil {
 		return err
 	}
 	if err := l.resolve(c); err != nil {

@@ -1,4 +1,5 @@
-// Package explain prints the documentation of a kind's fields, from the server's own OpenAPI documents.
+// Package explain prints the documentation of a kind's fields, from the server's own OpenAPI
+// documents.
 package explain
 
 import (
@@ -21,8 +22,8 @@ func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "explain", Usage: "Get documentation for a resource", ArgsUsage: "TYPE[.FIELD…]",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "recursive", Aliases: []string{"R"}, Usage: "show the fields of fields, by name only"},
-			&cli.IntFlag{Name: "max-depth", Usage: "with --recursive, go so many `LEVELS` deep; 0 for all"},
+			&cli.BoolFlag{Name: "recursive", Aliases: []string{"R"}, Usage: "show nested fields, by name only"},
+			&cli.IntFlag{Name: "max-depth", Usage: "with --recursive, show this many `LEVELS`; 0 for all"},
 			&cli.StringFlag{Name: "api-version", Usage: "explain this `GROUP/VERSION` of the type"},
 		},
 		Action: func(c *cli.Context) error { return run(c, env) },
@@ -63,7 +64,8 @@ func run(c *cli.Context, env *command.Env) error {
 	return err
 }
 
-// resolve parts deployments.v1.apps.spec.replicas into a type the server knows, the longest that fits, and a path of fields.
+// resolve splits deployments.v1.apps.spec.replicas into a type that the server knows, the longest
+// that fits, and a path of fields.
 func resolve(cl *client.Client, arg, version string) (*meta.RESTMapping, []string, error) {
 	catalog, err := cl.Catalog()
 	if err != nil {
@@ -91,7 +93,8 @@ func resolve(cl *client.Client, arg, version string) (*meta.RESTMapping, []strin
 	return m, path, err
 }
 
-// fits is whether TYPE.GROUP or TYPE.VERSION.GROUP names what was found, rather than a type with fields behind it.
+// fits reports whether TYPE.GROUP or TYPE.VERSION.GROUP names what was found, rather than a type
+// followed by fields.
 func fits(m *meta.RESTMapping, parts []string) bool {
 	rest := strings.Join(parts[1:], ".")
 	return rest == m.Resource.Group || rest == m.Resource.Version+"."+m.Resource.Group

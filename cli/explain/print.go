@@ -61,7 +61,7 @@ func (p *printer) kind(gvk schema.GroupVersionKind, path []string) error {
 	return nil
 }
 
-// schemaOf finds the schema that says of itself that it is the kind's.
+// schemaOf finds the schema of a kind.
 func (p *printer) schemaOf(gvk schema.GroupVersionKind) object {
 	schemas := p.doc.at("components").at("schemas")
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {
@@ -83,7 +83,8 @@ func (p *printer) resolve(s object) object {
 	return p.doc.at("components").at("schemas").at(name)
 }
 
-// walk goes down the path and describes where it leads; false when it leads nowhere. seen are the references on the way.
+// walk follows the path and describes where it leads; it returns false when it leads nowhere. seen
+// are the references on the way.
 func (p *printer) walk(s object, path []string, seen map[string]bool) bool {
 	ref := s.text("$ref")
 	if len(path) == 0 {
@@ -219,7 +220,7 @@ func (p *printer) typeOf(s object) string {
 	return s.text("type")
 }
 
-// shownValues is how many of the values a field may have are named beside it.
+// shownValues is how many of a field's possible values are listed.
 const shownValues = 4
 
 func (p *printer) enum(s object, long bool, in int) {

@@ -1,4 +1,5 @@
-// Package get lists objects: as the table the server makes, or in one of -o's forms, once or as they change.
+// Package get lists objects: as the table the server makes, or in one of -o's forms, once or as
+// they change.
 package get
 
 import (
@@ -48,18 +49,18 @@ func Command(env *command.Env) *cli.Command {
 		Flags: command.Flags(
 			command.FileFlags("get"), command.SelectorFlag(), command.FieldSelectorFlag(), command.AllNamespacesFlag(), command.ChunkFlag(),
 			command.OutputFlags("wide, "+command.ObjectFormats+", custom-columns=…, custom-columns-file=…"),
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "after listing, go on with each change"},
-			&cli.BoolFlag{Name: "watch-only", Usage: "show changes only, not what is there"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "after listing, watch for changes"},
+			&cli.BoolFlag{Name: "watch-only", Usage: "watch for changes only, without listing first"},
 			&cli.BoolFlag{Name: "output-watch-events", Usage: "with --watch, say what each change was: ADDED, MODIFIED, DELETED"},
 			&cli.BoolFlag{Name: "show-labels", Usage: "show all labels in the last column"},
 			&cli.StringSliceFlag{Name: "label-columns", Aliases: []string{"L"}, Usage: "show these `LABELS` as columns, joined by commas"},
 			&cli.StringFlag{Name: "sort-by", Usage: "sort by the field at this JSON`PATH`, as .metadata.creationTimestamp"},
-			&cli.BoolFlag{Name: "no-headers", Usage: "leave the headers out"},
-			&cli.BoolFlag{Name: "show-kind", Usage: "put the kind before each name"},
-			&cli.BoolFlag{Name: "ignore-not-found", Usage: "succeed although an object does not exist"},
-			&cli.StringFlag{Name: "subresource", Usage: "get this `SUBRESOURCE`: status or scale"},
+			&cli.BoolFlag{Name: "no-headers", Usage: "do not print headers"},
+			&cli.BoolFlag{Name: "show-kind", Usage: "prefix each name with its kind"},
+			&cli.BoolFlag{Name: "ignore-not-found", Usage: "succeed even if an object does not exist"},
+			&cli.StringFlag{Name: "subresource", Usage: "get this `SUBRESOURCE`: status, scale or resize"},
 			&cli.BoolFlag{Name: "server-print", Value: true, Usage: "let the server make the table; =false is not supported"},
-			&cli.StringFlag{Name: "raw", Usage: "get this `PATH` from the server and print the answer as it is"},
+			&cli.StringFlag{Name: "raw", Usage: "request this `PATH` from the server and print its answer unchanged"},
 		),
 		Action: func(c *cli.Context) error { return run(c, env) },
 	},
@@ -120,9 +121,6 @@ func (o options) check() error {
 	if o.watchEvents && !o.watch {
 		return errors.New("--output-watch-events option can only be used with --watch or --watch-only")
 	}
-	if o.subresource != "" && o.subresource != "status" && o.subresource != "scale" {
-		return fmt.Errorf("invalid subresource value: %q. Must be one of [status scale]", o.subresource)
-	}
 	return nil
 }
 
@@ -135,7 +133,7 @@ func (g *getter) raw(ctx context.Context, path string) error {
 	return err
 }
 
-// table prints what the server made of the objects, one table a type.
+// table prints the server's tables, one for each type.
 func (g *getter) table(ctx context.Context) error {
 	targets, err := g.targets(ctx)
 	errs := []error{err}
@@ -157,7 +155,7 @@ func (g *getter) table(ctx context.Context) error {
 	return err
 }
 
-// nothing says that there is nothing, and where it was looked for.
+// nothing says that nothing was found, and where.
 func nothing(targets []resource.Target, all bool, namespace string) string {
 	namespaced := !all
 	for _, t := range targets {
@@ -183,7 +181,7 @@ func (g *getter) targets(ctx context.Context) ([]resource.Target, error) {
 	return targets, err
 }
 
-// severalTypes is whether names need their kind beside them to be told apart.
+// severalTypes reports whether names need their kind in front to be told apart.
 func severalTypes(targets []resource.Target) bool {
 	for _, t := range targets {
 		if t.Mapping.GroupVersionKind != targets[0].Mapping.GroupVersionKind {

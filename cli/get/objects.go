@@ -12,7 +12,8 @@ import (
 	"skiff/cli/resource"
 )
 
-// objects prints the objects themselves in the form -o names: one that was named alone by itself, several as a List.
+// objects prints the objects themselves in the form that -o names: one that was named alone by
+// itself, several as a List.
 func (g *getter) objects(ctx context.Context) error {
 	p, err := output.New(g.output)
 	if err != nil {
@@ -50,5 +51,5 @@ func (g *getter) objects(ctx context.Context) error {
 	return command.Join(p.PrintObj(obj, g.env.Out), err)
 }
 
-// notFoundIsFine is whether a missing object was to be passed over.
+// notFoundIsFine reports whether a missing object is to be ignored.
 func (g *getter) notFoundIsFine(err error) bool { return g.ignore && apierrors.IsNotFound(err) }

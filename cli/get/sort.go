@@ -27,8 +27,8 @@ func sortObjects(items []unstructured.Unstructured, path string) error {
 	return sortBy(items, path, func(u unstructured.Unstructured) map[string]any { return u.Object })
 }
 
-// sortBy sorts items by a field; those without it come first, equal ones keep their order. A field that no item has
-// is most likely misspelt, and an error.
+// sortBy sorts items by a field; those without it come first, equal ones keep their order. A field
+// that no item has is an error, for it is most likely misspelt.
 func sortBy[T any](items []T, path string, content func(T) map[string]any) error {
 	p := jsonpath.New("sorting").AllowMissingKeys(true)
 	if err := p.Parse(path); err != nil {
@@ -66,7 +66,8 @@ func lookup(p *jsonpath.JSONPath, content map[string]any) (any, bool, error) {
 	return results[0][0].Interface(), true, nil
 }
 
-// compare orders two JSON values: numbers by value, strings as quantities when both are, by their letters otherwise.
+// compare orders two JSON values: numbers by value, strings as quantities when both are, by their
+// letters otherwise.
 func compare(a, b any) int {
 	switch {
 	case a == nil && b == nil:

@@ -18,7 +18,8 @@ import (
 	"skiff/cli/resource"
 )
 
-// tables prints tables one below the other: rows of one type share a header, types are set apart by an empty line.
+// tables prints tables one below the other: rows of one type share a header, types are separated by
+// an empty line.
 type tables struct {
 	options
 	out      *counting
@@ -29,7 +30,7 @@ type tables struct {
 	rows     int
 }
 
-// counting notes how much was written, and writes an empty line first when gap is set.
+// counting counts what is written, and writes an empty line first when gap is set.
 type counting struct {
 	io.Writer
 	n   int
@@ -88,7 +89,8 @@ func (t *tables) print(obj runtime.Object) error {
 
 func (t *tables) flush() error { return t.w.Flush() }
 
-// fetch gets a target, in as many pages as it takes, and prints it. Sorting needs all of it at once.
+// fetch gets a target, in as many pages as it takes, and prints it. Sorting needs all of it at
+// once.
 func (g *getter) fetch(ctx context.Context, t resource.Target, out *tables) error {
 	path, err := g.sortPath()
 	if err != nil {
@@ -115,7 +117,8 @@ func (g *getter) fetch(ctx context.Context, t resource.Target, out *tables) erro
 	})
 }
 
-// asTable decodes a table with its rows' objects; what the server did not make a table of is returned as it is.
+// asTable decodes a table with its rows' objects; what the server did not make a table of is
+// returned as it is.
 func asTable(u *unstructured.Unstructured) (runtime.Object, error) {
 	if u.GetKind() != "Table" {
 		if u.IsList() {

@@ -66,7 +66,8 @@ func (g *getter) watched(ctx context.Context) (resource.Target, error) {
 	return targets[0], nil
 }
 
-// watchPrinter prints objects, or tables that keep their columns' widths from one change to the next.
+// watchPrinter prints objects, or tables that keep their columns' widths from one change to the
+// next.
 func (g *getter) watchPrinter(target resource.Target) (*changes, error) {
 	if !g.human() {
 		p, err := output.New(g.output)
@@ -96,8 +97,9 @@ func (c *changes) print(obj runtime.Object, eventType string) error {
 	return nil
 }
 
-// printCurrent prints what is there, unless only changes are wanted, and returns the version to watch from. One object is
-// asked for as a list of it: a list's version is the present one, that of an object may be too old to watch from.
+// printCurrent prints what is there, unless only changes are wanted, and returns the version to
+// watch from. A single object is requested as a list: the version of a list is current, whereas an
+// object's own may be too old to watch from.
 func (g *getter) printCurrent(ctx context.Context, t resource.Target, p *changes) (string, error) {
 	var version string
 	o := client.ListOptions{Labels: t.Labels, Fields: t.Fields, Chunk: g.query.Chunk, Table: g.human()}

@@ -13,11 +13,11 @@ import (
 	"skiff/cli/command"
 )
 
-// again is how long to wait before a log that could not be opened is asked for once more.
+// again is the pause before a log that could not be opened is requested again.
 const again = time.Second
 
-// follow writes the logs of all sources at once until they end or ctx does. With ignoreErrors, a log that fails is told of
-// and the others go on.
+// follow writes the logs of all sources at once until they end or ctx does. With ignoreErrors, a
+// log that fails is reported and the others go on.
 func (l *lister) follow(ctx context.Context, sources []Source, w *Writer) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range sorted(sources) {
@@ -45,8 +45,9 @@ func (l *lister) followOne(ctx context.Context, s Source, w *Writer) error {
 	return w.Lines(s, body)
 }
 
-// open begins to follow a log. What the server refuses, of a container that has not started yet for instance, is asked for
-// until the patience is at an end, as kubectl does; why is said once.
+// open begins to follow a log. A request that the server refuses, for instance because the
+// container has not started, is repeated until the patience runs out, as kubectl does; the reason
+// is printed once.
 func (l *lister) open(ctx context.Context, s Source) (io.ReadCloser, error) {
 	deadline := l.env.Clock.NewTimer(l.patience)
 	defer deadline.Stop()

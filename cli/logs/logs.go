@@ -1,4 +1,4 @@
-// Package logs prints what containers wrote: of one pod, or of several at once.
+// Package logs prints the logs of containers: skiff logs.
 package logs
 
 import (
@@ -18,6 +18,7 @@ import (
 
 	"skiff/cli/client"
 	"skiff/cli/command"
+	"skiff/cli/compose"
 	"skiff/cli/pods"
 )
 
@@ -26,20 +27,20 @@ func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "logs", Usage: "Print the logs for a container in a pod", ArgsUsage: "(POD | TYPE/NAME | -l LABELS) [-c CONTAINER]",
 		Flags: command.Flags(command.SelectorFlag(),
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on as more is written"},
-			&cli.BoolFlag{Name: "previous", Aliases: []string{"p"}, Usage: "show the container's last instance, before it was restarted"},
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "follow the log as it grows"},
+			&cli.BoolFlag{Name: "previous", Aliases: []string{"p"}, Usage: "show the log of the container's previous instance"},
 			&cli.Int64Flag{Name: "tail", Value: -1, Usage: "show the last `LINES` only; -1 for all, 10 with a selector"},
-			&cli.DurationFlag{Name: "since", Usage: "show what is newer than this, as 5s, 2m, 3h"},
+			&cli.DurationFlag{Name: "since", Usage: "show what is newer than this, such as 5s, 2m, 3h"},
 			&cli.StringFlag{Name: "since-time", Usage: "show what is newer than this `TIME` (RFC3339)"},
-			&cli.BoolFlag{Name: "timestamps", Usage: "begin each line with its time"},
+			&cli.BoolFlag{Name: "timestamps", Usage: "prefix each line with its time"},
 			&cli.StringFlag{Name: "container", Aliases: []string{"c"}, Usage: "show this `CONTAINER`"},
 			&cli.BoolFlag{Name: "all-containers", Usage: "show all containers of the pod"},
 			&cli.BoolFlag{Name: "all-pods", Usage: "show all pods of a controller, each line with its source"},
-			&cli.BoolFlag{Name: "prefix", Usage: "begin each line with its source: pod and container"},
-			&cli.Int64Flag{Name: "limit-bytes", Usage: "show at most so many `BYTES`; all unless given"},
-			&cli.BoolFlag{Name: "ignore-errors", Usage: "with --follow, go on although a container's logs fail"},
-			&cli.BoolFlag{Name: "insecure-skip-tls-verify-backend", Usage: "have the server not check the certificate of the node it asks; skiff's own asks none"},
-			&cli.IntFlag{Name: "max-log-requests", Value: 5, Usage: "follow at most so many `LOGS` at once"},
+			&cli.BoolFlag{Name: "prefix", Usage: "prefix each line with its source: pod and container"},
+			&cli.Int64Flag{Name: "limit-bytes", Usage: "show at most this many `BYTES`"},
+			&cli.BoolFlag{Name: "ignore-errors", Usage: "with --follow, go on even if a container's log fails"},
+			&cli.BoolFlag{Name: "insecure-skip-tls-verify-backend", Usage: "do not verify the node's certificate; skiff's own daemon needs none"},
+			&cli.IntFlag{Name: "max-log-requests", Value: 5, Usage: "follow at most this many `LOGS` at once"},
 			&cli.DurationFlag{Name: "pod-running-timeout", Value: 20 * time.Second, Usage: "how long to wait for a controller's first pod, and with --follow for a container to start"},
 		),
 		Action: func(c *cli.Context) error { return run(c, env) },
@@ -74,12 +75,15 @@ func run(c *cli.Context, env *command.Env) error {
 	if err != nil {
 		return err
 	}
-	cl, err := env.Connect(c)
+	cl, err := compose.Connect(c, env)
 	if err != nil {
 		return err
 	}
 	l := &lister{env: env, client: cl, options: o, finder: pods.Finder{Client: cl, Clock: env.Clock, Err: env.Err, Patience: o.patience}}
 	sources, err := l.sources(c.Context, c.Args().Slice())
+	if none := (*pods.NoPodsError)(nil); errors.As(err, &none) {
+		return l.kept(c.Context, none)
+	}
 	if err != nil || len(sources) == 0 {
 		return err
 	}
@@ -93,7 +97,7 @@ func run(c *cli.Context, env *command.Env) error {
 	return command.Join(l.follow(c.Context, sources, w), c.Context.Err())
 }
 
-// usage is what is said when nothing, or too much, was named.
+// usage is the error when nothing, or too much, was named.
 const usage = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command"
 
 func read(c *cli.Context) (options, error) {
@@ -238,7 +242,12 @@ func Open(ctx context.Context, c *client.Client, s Source, o corev1.PodLogOption
 	if err != nil {
 		return nil, err
 	}
-	req := c.Request("GET", r.WithSubresource("log")).Param("container", s.Container)
+	return openAt(ctx, c, r, s.Container, o)
+}
+
+// openAt opens the log of what has one.
+func openAt(ctx context.Context, c *client.Client, r client.Ref, container string, o corev1.PodLogOptions) (io.ReadCloser, error) {
+	req := c.Request("GET", r.WithSubresource("log")).Param("container", container)
 	for _, p := range []struct {
 		name string
 		set  bool
@@ -258,7 +267,8 @@ func Open(ctx context.Context, c *client.Client, s Source, o corev1.PodLogOption
 	return req.Stream(ctx)
 }
 
-// Tail returns the last lines of a container's log; for error messages, so it fails silently.
+// Tail returns the last lines of a container's log. It is for error messages, so its own failures
+// are silent.
 func Tail(ctx context.Context, c *client.Client, s Source, lines int64, previous bool) string {
 	body, err := Open(ctx, c, s, corev1.PodLogOptions{TailLines: &lines, Previous: previous})
 	if err != nil {

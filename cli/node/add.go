@@ -18,17 +18,18 @@ import (
 
 	"skiff/cli/client"
 	"skiff/cli/command"
+	"skiff/manifests/nodefacts"
 )
 
 func add(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
-		Name: "add", Usage: "Make further nodes on the same engine, or simulated ones", ArgsUsage: "NAME…",
+		Name: "add", Usage: "Add nodes on the same engine, or simulated ones", ArgsUsage: "NAME…",
 		Flags: command.Flags(
-			&cli.StringSliceFlag{Name: "label", Usage: "a `LABEL` of the nodes, as disk=ssd; may be repeated"},
-			&cli.StringSliceFlag{Name: "taint", Usage: "a `TAINT` of the nodes, as dedicated=db:NoSchedule; may be repeated"},
-			&cli.StringFlag{Name: "capacity", Usage: "what each has to give, as `pods=110,cpu=4,memory=8Gi`, in place of what the machine has"},
-			&cli.BoolFlag{Name: "simulated", Usage: "nodes that run nothing: their pods live in memory"},
-			&cli.IntFlag{Name: "count", Usage: "make `N` nodes called NAME-0, NAME-1 …; NAME is sim for simulated ones unless given"},
+			&cli.StringSliceFlag{Name: "label", Usage: "a `LABEL` of the nodes, such as disk=ssd; may be repeated"},
+			&cli.StringSliceFlag{Name: "taint", Usage: "a `TAINT` of the nodes, such as dedicated=db:NoSchedule; may be repeated"},
+			&cli.StringFlag{Name: "capacity", Usage: "allocatable resources of each, such as `pods=110,cpu=4,memory=8Gi`, instead of the machine's"},
+			&cli.BoolFlag{Name: "simulated", Usage: "nodes without containers: their pods exist in memory only"},
+			&cli.IntFlag{Name: "count", Usage: "add `N` nodes called NAME-0, NAME-1 … (NAME defaults to sim for simulated ones)"},
 			command.DryRunFlag()),
 		Action: func(c *cli.Context) error { return runAdd(c, env) },
 	},
@@ -110,10 +111,10 @@ func namesOf(c *cli.Context) ([]string, error) {
 func modelOf(c *cli.Context) (*corev1.Node, error) {
 	n := &corev1.Node{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
-		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{labelVirtual: "true"}},
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{nodefacts.LabelVirtual: "true"}},
 	}
 	if c.Bool("simulated") {
-		n.Labels[labelSimulated] = "true"
+		n.Labels[nodefacts.LabelSimulated] = "true"
 	}
 	for _, l := range command.List(c, "label") {
 		key, value, ok := strings.Cut(l, "=")
@@ -136,7 +137,7 @@ func modelOf(c *cli.Context) (*corev1.Node, error) {
 		if err := checkCapacity(text); err != nil {
 			return nil, err
 		}
-		n.Annotations = map[string]string{annotationCapacity: text}
+		n.Annotations = map[string]string{nodefacts.AnnotationCapacity: text}
 	}
 	return n, nil
 }
@@ -156,7 +157,7 @@ func checkCapacity(text string) error {
 	return nil
 }
 
-// mustBeSkiff keeps nodes that nobody would ever run out of other clusters.
+// mustBeSkiff refuses to make nodes in other clusters, where nobody would run them.
 func mustBeSkiff(ctx context.Context, cl *client.Client) error {
 	raw, err := cl.Text(ctx, "/version", nil)
 	if err != nil {

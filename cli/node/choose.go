@@ -15,10 +15,11 @@ import (
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 
 	"skiff/cli/client"
+	"skiff/manifests/podfacts"
 )
 
-// choice says which pods of a node are evicted, what is to be said about that, and
-// what forbids it; pods by message.
+// choice says which pods of a node are evicted, what to warn of, and what forbids it; pods by
+// message.
 type choice struct {
 	evict           []corev1.Pod
 	warned, forbids map[string][]string
@@ -45,7 +46,8 @@ func (c *choice) warnings() string {
 	return strings.Join(all, "; ")
 }
 
-// choose sorts a node's pods by kubectl's rules: of several that concern a pod the last counts.
+// choose sorts a node's pods by kubectl's rules: of several rules that concern a pod, the last
+// counts.
 func (d *drainer) choose(ctx context.Context, all []corev1.Pod) choice {
 	c := choice{warned: map[string][]string{}, forbids: map[string][]string{}}
 	for i := range all {
@@ -65,14 +67,13 @@ func (d *drainer) choose(ctx context.Context, all []corev1.Pod) choice {
 	return c
 }
 
-// judge tells whether a pod is evicted, what to warn of, and what forbids it.
+// judge reports whether a pod is evicted, what to warn of, and what forbids it.
 func (d *drainer) judge(ctx context.Context, p *corev1.Pod) (evict bool, warning, obstacle string) {
-	ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 	_, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]
 	if d.longGone(p) || mirror {
 		return false, "", ""
 	}
-	if ended {
+	if podfacts.Terminal(p) {
 		return true, "", ""
 	}
 	owner := metav1.GetControllerOf(p)
@@ -103,7 +104,7 @@ func (d *drainer) judge(ctx context.Context, p *corev1.Pod) (evict bool, warning
 	return true, "deleting Pods that declare no controller", ""
 }
 
-// longGone tells of a pod that has been ending for so long that it is not waited for.
+// longGone reports whether a pod has been terminating for so long that it is not waited for.
 func (d *drainer) longGone(p *corev1.Pod) bool {
 	return d.skipAfter > 0 && p.DeletionTimestamp != nil && int(d.env.Now().Sub(p.DeletionTimestamp.Time).Seconds()) > d.skipAfter
 }

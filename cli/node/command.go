@@ -9,7 +9,7 @@ import (
 // Command is skiff node and what is below it.
 func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
-		Name: "node", Usage: "Make, fail, drain and remove nodes beside the machine's own",
+		Name: "node", Usage: "Add, stop, drain and remove nodes beside the machine's own",
 		Description: `A virtual node has an agent of its own in the daemon, and runs its pods on the same engine. A simulated one runs
 nothing: its pods live in memory, thousands of them, and end as their commands say (true, false, sleep N, exit N).`,
 		Subcommands: []*cli.Command{add(env), list(env), halt(env), start(env), remove(env), Cordon(env), Uncordon(env), Drain(env)},
@@ -20,11 +20,3 @@ nothing: its pods live in memory, thousands of them, and end as their commands s
 		"skiff node add --simulated --count 100",
 		"skiff node rm -l skiff/simulated=true")
 }
-
-// What a Node object says of the node that is wanted; the daemon reads the same keys.
-const (
-	labelVirtual       = "skiff/virtual"
-	labelSimulated     = "skiff/simulated"
-	annotationPower    = "skiff/power"
-	annotationCapacity = "skiff/capacity"
-)

@@ -28,14 +28,14 @@ func Drain(env *command.Env) *cli.Command {
 gone. Pods of DaemonSets stay, for their controller would only make them again. Pods that no controller would make again,
 and those that would lose an emptyDir, are not touched unless a flag says so.`,
 		Flags: command.Flags(command.SelectorFlag(), command.DryRunFlag(), command.ChunkFlag(),
-			&cli.BoolFlag{Name: "ignore-daemonsets", Usage: "go on although there are pods of DaemonSets, which stay"},
-			&cli.BoolFlag{Name: "delete-emptydir-data", Usage: "go on although there are pods with an emptyDir, whose data is lost"},
-			&cli.BoolFlag{Name: "force", Usage: "go on although there are pods that no controller makes again"},
-			&cli.IntFlag{Name: "grace-period", Value: -1, Usage: "`SECONDS` that each pod has to end; its own when negative"},
-			&cli.DurationFlag{Name: "timeout", Usage: "how long to wait before giving up; 0 for as long as it takes"},
+			&cli.BoolFlag{Name: "ignore-daemonsets", Usage: "proceed despite pods of DaemonSets, which stay"},
+			&cli.BoolFlag{Name: "delete-emptydir-data", Usage: "proceed despite pods with an emptyDir, whose data is lost"},
+			&cli.BoolFlag{Name: "force", Usage: "proceed despite pods that no controller will replace"},
+			&cli.IntFlag{Name: "grace-period", Value: -1, Usage: "`SECONDS` each pod has to terminate; negative for its own"},
+			&cli.DurationFlag{Name: "timeout", Usage: "how long to wait before giving up; 0 for no limit"},
 			&cli.StringFlag{Name: "pod-selector", Usage: "only the node's pods with these `LABELS`"},
-			&cli.BoolFlag{Name: "disable-eviction", Usage: "delete pods rather than evict them: disruption budgets do not count"},
-			&cli.IntFlag{Name: "skip-wait-for-delete-timeout", Usage: "do not wait for pods that have been ending for longer than `SECONDS`"}),
+			&cli.BoolFlag{Name: "disable-eviction", Usage: "delete pods instead of evicting them: disruption budgets are bypassed"},
+			&cli.IntFlag{Name: "skip-wait-for-delete-timeout", Usage: "do not wait for pods that have been terminating for longer than `SECONDS`"}),
 		Action: func(c *cli.Context) error { return runDrain(c, env) },
 	},
 		"skiff drain worker-1 --ignore-daemonsets",
@@ -58,7 +58,7 @@ type drainer struct {
 	out, err                                              io.Writer
 }
 
-// shared is a stream that several goroutines write lines to.
+// shared is a stream that several goroutines write to, a line at a time.
 type shared struct {
 	mu *sync.Mutex
 	io.Writer

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,40 +17,39 @@ import (
 
 	"skiff/cli/client"
 	"skiff/cli/command"
-	"skiff/cli/gone"
 	"skiff/cli/pods"
 )
 
-// retry is the pause before a pod is tried again that a disruption budget keeps.
+// retry is the pause before the eviction of a pod that a disruption budget protects is tried again.
 const retry = 5 * time.Second
 
-// evictAll evicts pods side by side, for one that a budget keeps may wait for
-// another to be gone, and returns when all are.
+// evictAll evicts pods concurrently, because a disruption budget may allow one only after another
+// is gone, and returns when all are.
 func (d *drainer) evictAll(ctx context.Context, all []corev1.Pod) error {
 	limit := time.Duration(math.MaxInt64)
 	if d.timeout > 0 {
 		limit = d.timeout
 		bounded, cancel := context.WithCancel(ctx)
-		defer cancel()
 		timer := d.env.Clock.NewTimer(d.timeout)
 		defer timer.Stop()
-		go func() {
+		var timing sync.WaitGroup
+		defer timing.Wait()
+		defer cancel()
+		timing.Go(func() {
 			select {
 			case <-timer.C():
 				cancel()
 			case <-bounded.Done():
 			}
-		}()
+		})
 		ctx = bounded
 	}
-	failures := make(chan error)
+	var evicting sync.WaitGroup
+	errs := make([]error, len(all))
 	for i := range all {
-		go func() { failures <- d.evict(ctx, &all[i], limit) }()
+		evicting.Go(func() { errs[i] = d.evict(ctx, &all[i], limit) })
 	}
-	var errs []error
-	for range all {
-		errs = append(errs, <-failures)
-	}
+	evicting.Wait()
 	return utilerrors.NewAggregate(errs)
 }
 
@@ -96,7 +96,7 @@ func (d *drainer) evict(ctx context.Context, p *corev1.Pod, limit time.Duration)
 	if d.dryRun == command.DryRunServer {
 		return nil
 	}
-	if err := gone.Wait(ctx, d.client, gone.Object{Ref: ref, UID: p.UID}); err != nil {
+	if err := d.client.Gone(ctx, client.Instance{Ref: ref, UID: p.UID}); err != nil {
 		return fmt.Errorf("error when waiting for pod %q in namespace %q to terminate: %w", p.Name, p.Namespace, timedOut(ctx, err, limit))
 	}
 	fmt.Fprintf(d.out, "pod/%s %s\n", p.Name, done)

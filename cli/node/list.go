@@ -14,14 +14,15 @@ import (
 	"skiff/cli/client"
 	"skiff/cli/command"
 	"skiff/cli/pods"
+	"skiff/manifests/nodefacts"
 )
 
 func list(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
-		Name: "ls", Aliases: []string{"list"}, Usage: "List nodes: what they are, how they are, and how many pods they have",
+		Name: "ls", Aliases: []string{"list"}, Usage: "List nodes with their kind, status and number of pods",
 		Flags: command.Flags(command.SelectorFlag(),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print names only"},
-			&cli.BoolFlag{Name: "no-headers", Usage: "leave the headers out"}),
+			&cli.BoolFlag{Name: "no-headers", Usage: "do not print headers"}),
 		Action: func(c *cli.Context) error { return runList(c, env) },
 	}, "skiff node ls", "skiff node ls -l skiff/simulated=true -q")
 }
@@ -83,15 +84,16 @@ func printNodes(out io.Writer, nodes []corev1.Node, count map[string]int, header
 
 func kindOf(n *corev1.Node) string {
 	switch {
-	case n.Labels[labelVirtual] != "true":
+	case n.Labels[nodefacts.LabelVirtual] != "true":
 		return "machine"
-	case n.Labels[labelSimulated] == "true":
+	case n.Labels[nodefacts.LabelSimulated] == "true":
 		return "simulated"
 	}
 	return "virtual"
 }
 
-// status is what kubectl get nodes shows, and before it that the node was stopped: the cluster takes a while to notice.
+// status is what kubectl get nodes shows, and before it that the node was stopped: the cluster
+// takes a while to notice.
 func status(n *corev1.Node) string {
 	var words []string
 	if stopped(n) {

@@ -1,4 +1,5 @@
-// Package node makes, fails and removes nodes, and says which pods a node takes: skiff node, cordon, uncordon, drain and taint.
+// Package node adds, stops and removes nodes, and controls which pods they take: skiff node,
+// cordon, uncordon, drain and taint.
 package node
 
 import (
@@ -56,7 +57,7 @@ func runCordon(c *cli.Context, env *command.Env, name string, unschedulable bool
 	})
 }
 
-// setUnschedulable cordons or uncordons a node, which name says, and tells of it.
+// setUnschedulable cordons or uncordons a node, as name says, and reports it.
 func setUnschedulable(ctx context.Context, env *command.Env, cl *client.Client, o resource.Object, n *corev1.Node, name string, unschedulable bool, dryRun command.DryRun) error {
 	patch := fmt.Sprintf(`{"spec":{"unschedulable":%t}}`, unschedulable)
 	what := name + "ed"
@@ -90,7 +91,7 @@ func Taint(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "taint", Usage: "Update the taints on one or more nodes", ArgsUsage: "node NAME KEY_1=VAL_1:EFFECT_1 …",
 		Flags: command.Flags(command.SelectorFlag(), command.DryRunFlag(), command.OutputFlags(command.ObjectFormats), command.ManagerFlag("kubectl-taint"),
-			&cli.BoolFlag{Name: "overwrite", Usage: "change taints that are there already"},
+			&cli.BoolFlag{Name: "overwrite", Usage: "change taints that already exist"},
 			&cli.BoolFlag{Name: "all", Usage: "all nodes"}),
 		Action: func(c *cli.Context) error { return runTaint(c, env) },
 	},
@@ -163,7 +164,7 @@ func send(ctx context.Context, cl *client.Client, o resource.Object, after []cor
 
 var effects = []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute}
 
-// parse reads KEY=VALUE:EFFECT, KEY:EFFECT, and with a "-" at the end what is to go.
+// parse reads KEY=VALUE:EFFECT and KEY:EFFECT; a "-" at the end removes the taint.
 func parse(specs []string) (taints, error) {
 	var t taints
 	if len(specs) == 0 {

@@ -1,4 +1,5 @@
-// Package output prints objects in the forms of -o: YAML, JSON, names, JSONPath and columns of one's own choice.
+// Package output prints objects in the formats of -o: YAML, JSON, names, JSONPath and custom
+// columns.
 package output
 
 import (
@@ -86,7 +87,8 @@ func (o Options) jsonPath(kind, expression string) (printers.ResourcePrinter, er
 	return p, nil
 }
 
-// Reporter says what was done to an object: a line such as "pod/kubia created", or the object itself where -o asks for it.
+// Reporter reports what was done to an object: by a line such as "pod/kubia created", or by the
+// object itself where -o asks for it.
 type Reporter struct {
 	out     io.Writer
 	suffix  string

@@ -26,11 +26,12 @@ func Command(env *command.Env) *cli.Command {
 			&cli.StringFlag{Name: "patch", Aliases: []string{"p"}, Usage: "`PATCH` in JSON or YAML"},
 			&cli.StringFlag{Name: "patch-file", Usage: "`FILE` with the patch"},
 			&cli.StringFlag{Name: "type", Value: "strategic", Usage: "`TYPE` of the patch: json, merge, strategic"},
-			&cli.StringFlag{Name: "subresource", Usage: "patch this `SUBRESOURCE`: status or scale"}),
+			&cli.StringFlag{Name: "subresource", Usage: "patch this `SUBRESOURCE`: status, scale or resize"}),
 		Action: func(c *cli.Context) error { return run(c, env) },
 	},
 		`skiff patch rc kubia -p '{"spec":{"replicas":2}}'`,
-		`skiff patch pod kubia --type=json -p '[{"op":"replace","path":"/spec/containers/0/image","value":"kubia:2"}]'`)
+		`skiff patch pod kubia --type=json -p '[{"op":"replace","path":"/spec/containers/0/image","value":"kubia:2"}]'`,
+		`skiff patch pod kubia --subresource=resize -p '{"spec":{"containers":[{"name":"kubia","resources":{"limits":{"cpu":"500m"}}}]}}'`)
 }
 
 func run(c *cli.Context, env *command.Env) error {
@@ -93,7 +94,7 @@ func read(c *cli.Context) (types.PatchType, []byte, error) {
 	return kind, data, nil
 }
 
-// one patches an object, and tells by its version whether anything changed.
+// one patches an object, and sees from its version whether anything changed.
 func one(ctx context.Context, cl *client.Client, t resource.Target, kind types.PatchType, data []byte, write client.WriteOptions, report *output.Reporter) error {
 	before, err := cl.Get(ctx, t.Ref)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package pods finds the pods behind what a person named: a pod itself, those of a controller or service, one of them.
+// Package pods finds the pods of what the user named: a pod itself, or those of a controller or
+// service.
 package pods
 
 import (
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -19,6 +21,7 @@ import (
 
 	"skiff/cli/client"
 	"skiff/cli/resource"
+	"skiff/manifests/podfacts"
 )
 
 // Ref is where a pod is served.
@@ -31,6 +34,20 @@ func Ref(c *client.Client, namespace, name string) (client.Ref, error) {
 	return client.Ref{Mapping: m, Namespace: namespace, Name: name}, err
 }
 
+// Delete deletes a pod, and does not wait until it is gone. One that is gone, or whose name another pod has
+// by now, is no error.
+func Delete(ctx context.Context, c *client.Client, p *corev1.Pod) error {
+	r, err := Ref(c, p.Namespace, p.Name)
+	if err != nil {
+		return err
+	}
+	_, err = c.Delete(ctx, r, metav1.NewPreconditionDeleteOptions(string(p.UID)))
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
 // Finder finds pods.
 type Finder struct {
 	Client *client.Client
@@ -40,7 +57,8 @@ type Finder struct {
 	Patience time.Duration
 }
 
-// Selector is the label selector of an object that selects pods. The error names the kind when it does not.
+// Selector is the label selector of an object that selects pods. The error names the kind when it
+// does not.
 func Selector(o resource.Object) (labels.Selector, error) {
 	kind := o.Mapping.GroupVersionKind.Kind
 	switch kind {
@@ -89,8 +107,8 @@ func (f Finder) All(ctx context.Context, o resource.Object) ([]corev1.Pod, error
 // pause is between two looks for a controller's first pod.
 const pause = 250 * time.Millisecond
 
-// One returns the pod behind o, the likeliest to be of interest when there are several; it waits for the first one.
-// better orders pods.
+// One returns the pod of o, the first by better's order when there are several; it waits for the
+// first one to appear.
 func (f Finder) One(ctx context.Context, o resource.Object, better func(a, b *corev1.Pod) int) (*corev1.Pod, int, error) {
 	if o.Mapping.GroupVersionKind.GroupKind() == (schema.GroupKind{Kind: "Pod"}) {
 		pod := &corev1.Pod{}
@@ -107,6 +125,9 @@ func (f Finder) One(ctx context.Context, o resource.Object, better func(a, b *co
 			slices.SortStableFunc(all, func(a, b corev1.Pod) int { return better(&a, &b) })
 			return &all[0], len(all), nil
 		}
+		if why := podless(o); why != "" {
+			return nil, 0, &NoPodsError{Of: o, why: why}
+		}
 		again := f.Clock.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -120,11 +141,48 @@ func (f Finder) One(ctx context.Context, o resource.Object, better func(a, b *co
 	}
 }
 
-// ForLogs puts the pod first whose logs say most: one that runs, has been ready longest, and has restarted often.
+// NoPodsError is the error where an object has no pods and will not have any.
+type NoPodsError struct {
+	Of  resource.Object
+	why string
+}
+
+func (e *NoPodsError) Error() string { return fmt.Sprintf("%s has no pods: %s", e.Of.Ref, e.why) }
+
+// podless says why an object without pods will not have any, "" when it may yet.
+func podless(o resource.Object) string {
+	content := o.Value.Object
+	switch o.Mapping.GroupVersionKind.Kind {
+	case "Job":
+		conditions, _, _ := unstructured.NestedSlice(content, "status", "conditions")
+		for _, item := range conditions {
+			c, ok := item.(map[string]any)
+			if !ok || c["status"] != "True" {
+				continue
+			}
+			switch c["type"] {
+			case "Complete":
+				return "it is complete and they have been deleted, with their logs"
+			case "Failed":
+				return "it has failed and they have been deleted, with their logs"
+			case "Suspended":
+				return "it is suspended"
+			}
+		}
+	case "ReplicationController", "ReplicaSet", "Deployment", "StatefulSet":
+		if n, found, _ := unstructured.NestedInt64(content, "spec", "replicas"); found && n == 0 {
+			return "it is scaled to 0"
+		}
+	}
+	return ""
+}
+
+// ForLogs orders pods by how much their logs tell: first those that run, have been ready longest
+// and have restarted often.
 func ForLogs(a, b *corev1.Pod) int {
 	return cmp.Or(
 		cmp.Compare(rank(a), rank(b)),
-		compareBool(Ready(a), Ready(b)),
+		compareBool(podfacts.Ready(a), podfacts.Ready(b)),
 		readySince(a).Compare(readySince(b)),
 		-cmp.Compare(Restarts(a), Restarts(b)),
 		a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
@@ -132,11 +190,12 @@ func ForLogs(a, b *corev1.Pod) int {
 	)
 }
 
-// ForWork puts the pod first that can best be worked with: one that runs, is ready, and has been there longest.
+// ForWork orders pods by how well one can work in them: first those that run, are ready and have
+// existed longest.
 func ForWork(a, b *corev1.Pod) int {
 	return cmp.Or(
 		cmp.Compare(rank(a), rank(b)),
-		compareBool(Ready(a), Ready(b)),
+		compareBool(podfacts.Ready(a), podfacts.Ready(b)),
 		cmp.Compare(Restarts(a), Restarts(b)),
 		a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
 		cmp.Compare(a.Name, b.Name),
@@ -166,27 +225,13 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// Ready is whether the pod's Ready condition is true.
-func Ready(p *corev1.Pod) bool {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
-// readySince is when the pod's readiness last changed; the zero time when it never did.
+// readySince is when the pod became ready, the zero time when it is not.
 func readySince(p *corev1.Pod) time.Time {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-			return c.LastTransitionTime.Time
-		}
-	}
-	return time.Time{}
+	since, _ := podfacts.ReadySince(p)
+	return since
 }
 
-// Restarts is how often the pod's containers have been restarted, all together.
+// Restarts is the sum of the restarts of the pod's containers.
 func Restarts(p *corev1.Pod) int32 {
 	var n int32
 	for _, s := range p.Status.ContainerStatuses {
@@ -195,11 +240,11 @@ func Restarts(p *corev1.Pod) int32 {
 	return n
 }
 
-// defaultContainer names, in an annotation, the container meant when none is named.
+// defaultContainer is the annotation that names the container to use when none is named.
 const defaultContainer = "kubectl.kubernetes.io/default-container"
 
-// Container picks a pod's container: the named one, the one its annotation names, or its first; note says what was
-// chosen when nobody said.
+// Container picks a pod's container: the named one, the one its annotation names, or its first.
+// note says which was chosen when nobody named one.
 func Container(p *corev1.Pod, name string) (container, note string, err error) {
 	names := Containers(p)
 	if name != "" {
@@ -224,7 +269,8 @@ func Container(p *corev1.Pod, name string) (container, note string, err error) {
 	return first, note, nil
 }
 
-// Containers are the names of all of a pod's containers: init, regular, ephemeral, in the order they stand in the pod.
+// Containers are the names of all of a pod's containers: init, regular, ephemeral, in the order
+// they stand in the pod.
 func Containers(p *corev1.Pod) []string {
 	var out []string
 	for _, c := range p.Spec.InitContainers {
@@ -254,14 +300,42 @@ func containerNames(p *corev1.Pod) string {
 	return strings.Join(out, ", ")
 }
 
-// Named fetches what a person named by POD or TYPE/NAME.
+// workloads are the kinds among which a bare name is looked for when no pod has it.
+var workloads = []string{"deployments", "statefulsets", "daemonsets", "jobs", "replicationcontrollers", "replicasets"}
+
+// Named fetches what a person named by POD or TYPE/NAME. A name alone that is no pod's may be that of
+// a workload, as docker compose has it for services; the error is about the pod if it is not.
 func Named(ctx context.Context, c *client.Client, arg string) (resource.Object, error) {
-	args := []string{arg}
-	if !strings.Contains(arg, "/") {
-		args = []string{"pods", arg}
+	if strings.Contains(arg, "/") {
+		return one(ctx, c, arg)
 	}
+	o, err := one(ctx, c, "pods/"+arg)
+	if !apierrors.IsNotFound(err) {
+		return o, err
+	}
+	if o, werr := Workload(ctx, c, arg); werr == nil {
+		return o, nil
+	}
+	return o, err
+}
+
+// Workload fetches what a person named by NAME or TYPE/NAME: an object that has pods.
+func Workload(ctx context.Context, c *client.Client, arg string) (resource.Object, error) {
+	if strings.Contains(arg, "/") {
+		return one(ctx, c, arg)
+	}
+	for _, kind := range workloads {
+		o, err := one(ctx, c, kind+"/"+arg)
+		if !apierrors.IsNotFound(err) {
+			return o, err
+		}
+	}
+	return resource.Object{}, fmt.Errorf("there is no workload named %s in namespace %s", arg, c.Namespace)
+}
+
+func one(ctx context.Context, c *client.Client, arg string) (resource.Object, error) {
 	var found []resource.Object
-	err := resource.Finder{Client: c}.Find(ctx, resource.Query{Args: args}, func(o resource.Object) error {
+	err := resource.Finder{Client: c}.Find(ctx, resource.Query{Args: []string{arg}}, func(o resource.Object) error {
 		found = append(found, o)
 		return nil
 	})

@@ -14,19 +14,24 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/printers"
 
+	"skiff/cli/addresses"
 	"skiff/cli/client"
 	"skiff/cli/command"
+	"skiff/cli/compose"
 	"skiff/cli/pods"
 	"skiff/cli/resource"
+	"skiff/manifests/podfacts"
 )
 
 // Command is skiff ps.
 func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
-		Name: "ps", Usage: "List containers, with their pods, states, restarts and ports", ArgsUsage: "[-f FILE] [-l LABELS]",
+		Name: "ps", Usage: "List containers, with their pods, states, restarts and ports, and where services are reached", ArgsUsage: "[-f FILE] [-l LABELS]",
 		Flags: command.Flags(command.FileFlags("list the containers of"), command.SelectorFlag(), command.AllNamespacesFlag(),
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "list init and ephemeral containers too"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of the output: wide, json (an object a line)"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print container IDs only"},
-			&cli.BoolFlag{Name: "no-headers", Usage: "leave the headers out"}),
+			&cli.BoolFlag{Name: "no-headers", Usage: "do not print headers"}),
 		Action: func(c *cli.Context) error { return run(c, env) },
 	},
 		"skiff ps",
@@ -35,40 +40,72 @@ func Command(env *command.Env) *cli.Command {
 }
 
 func run(c *cli.Context, env *command.Env) error {
-	cl, err := env.Connect(c)
+	switch o := c.String("output"); o {
+	case "", "wide", "json":
+	default:
+		return fmt.Errorf("unable to match a printer suitable for the output format %q, allowed formats are: wide,json", o)
+	}
+	cl, err := compose.Connect(c, env)
 	if err != nil {
 		return err
 	}
-	all, err := find(c.Context, c, env, cl)
+	all, refs, err := find(c.Context, c, env, cl)
 	if err != nil {
 		return err
 	}
 	if c.Bool("quiet") {
 		return printIDs(env.Out, all)
 	}
+	if c.String("output") == "json" {
+		return printJSON(env.Out, all, c.Bool("all"))
+	}
 	if len(all) == 0 {
 		fmt.Fprintln(env.Err, "No containers found.")
 		return nil
 	}
-	return table{namespaces: c.Bool("all-namespaces"), headers: !c.Bool("no-headers"), now: env.Now()}.print(env.Out, all)
+	t := table{all: c.Bool("all"), wide: c.String("output") == "wide", namespaces: c.Bool("all-namespaces"), headers: !c.Bool("no-headers"), now: env.Now()}
+	if err := t.print(env.Out, all); err != nil {
+		return err
+	}
+	reached, err := reach(c, cl, refs)
+	if reached = addresses.Certain(reached); err != nil || len(reached) == 0 {
+		return err
+	}
+	fmt.Fprintln(env.Out)
+	return addresses.Table{Namespaces: t.namespaces, Headers: t.headers}.Print(env.Out, reached)
 }
 
-// find returns the pods of the namespace, or of the objects the files name.
-func find(ctx context.Context, c *cli.Context, env *command.Env, cl *client.Client) ([]corev1.Pod, error) {
+// reach finds where the services and Ingresses of the namespace are reached, or those of the files.
+func reach(c *cli.Context, cl *client.Client, refs []client.Ref) ([]addresses.Address, error) {
+	f, namespace := addresses.Finder{Client: cl}, cl.Namespace
+	if len(command.Files(c).Names) > 0 {
+		return f.Of(c.Context, refs)
+	}
+	if c.Bool("all-namespaces") {
+		namespace = ""
+	}
+	return f.In(c.Context, namespace, c.String("selector"))
+}
+
+// find returns the pods of the namespace, or of the objects the files name, and those objects.
+func find(ctx context.Context, c *cli.Context, env *command.Env, cl *client.Client) ([]corev1.Pod, []client.Ref, error) {
 	files := command.Files(c)
 	if len(files.Names) == 0 {
 		r, err := pods.Ref(cl, cl.Namespace, "")
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if c.Bool("all-namespaces") {
 			r.Namespace = ""
 		}
-		return client.ListOf[corev1.Pod](ctx, cl, r, client.ListOptions{Labels: c.String("selector")})
+		all, err := client.ListOf[corev1.Pod](ctx, cl, r, client.ListOptions{Labels: c.String("selector")})
+		return all, nil, err
 	}
 	finder := pods.Finder{Client: cl, Clock: env.Clock, Err: env.Err}
 	var out []corev1.Pod
+	var refs []client.Ref
 	err := resource.Finder{Client: cl, In: env.In}.Find(ctx, resource.Query{Files: files, Labels: c.String("selector")}, func(o resource.Object) error {
+		refs = append(refs, o.Ref)
 		if o.Mapping.GroupVersionKind.Kind == "Service" {
 			return nil
 		}
@@ -76,10 +113,14 @@ func find(ctx context.Context, c *cli.Context, env *command.Env, cl *client.Clie
 		if err != nil {
 			return nil //nolint:nilerr // objects that have no pods, a config map for one
 		}
-		out = append(out, own...)
+		for _, p := range own {
+			if !slices.ContainsFunc(out, func(has corev1.Pod) bool { return has.UID == p.UID }) {
+				out = append(out, p)
+			}
+		}
 		return nil
 	})
-	return out, resource.IgnoreNotFound(err)
+	return out, refs, resource.IgnoreNotFound(err)
 }
 
 func printIDs(out io.Writer, all []corev1.Pod) error {
@@ -99,23 +140,33 @@ func printIDs(out io.Writer, all []corev1.Pod) error {
 
 // table prints one row a container.
 type table struct {
-	namespaces, headers bool
-	now                 time.Time
+	all, wide, namespaces, headers bool
+	now                            time.Time
 }
 
 func (t table) print(out io.Writer, all []corev1.Pod) error {
 	w := printers.GetNewTabWriter(out)
 	if t.headers {
-		t.row(w, "NAMESPACE", "POD", "CONTAINER", "IMAGE", "STATE", "RESTARTS", "AGE", "PORTS")
+		t.row(w, "NAMESPACE", t.cells("POD", "CONTAINER", "IMAGE", "STATE", "RESTARTS", "AGE", "PORTS", "NODE", "IP", "ID")...)
 	}
 	for i := range all {
 		p := &all[i]
-		for _, c := range p.Spec.Containers {
-			t.row(w, p.Namespace, p.Name, c.Name, c.Image, state(p, c.Name), fmt.Sprint(restarts(p, c.Name)),
-				duration.HumanDuration(t.now.Sub(p.CreationTimestamp.Time)), ports(p, c))
+		for _, c := range containers(p, t.all) {
+			t.row(w, p.Namespace, t.cells(p.Name, c.Name, c.Image, state(p, c.Name), fmt.Sprint(restarts(p, c.Name)),
+				duration.HumanDuration(t.now.Sub(p.CreationTimestamp.Time)), ports(p, c), p.Spec.NodeName, p.Status.PodIP, shortID(p, c.Name))...)
 		}
 	}
 	return w.Flush()
+}
+
+// narrow is how many columns there are without -o wide.
+const narrow = 7
+
+func (t table) cells(all ...string) []string {
+	if t.wide {
+		return all
+	}
+	return all[:narrow]
 }
 
 func (t table) row(w io.Writer, namespace string, cells ...string) {
@@ -125,22 +176,38 @@ func (t table) row(w io.Writer, namespace string, cells ...string) {
 	fmt.Fprintln(w, strings.Join(cells, "\t"))
 }
 
-func status(p *corev1.Pod, name string) *corev1.ContainerStatus {
-	i := slices.IndexFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == name })
-	if i < 0 {
-		return nil
+// containers are a pod's, with all also those that run before the others and those made for debugging.
+func containers(p *corev1.Pod, all bool) []corev1.Container {
+	if !all {
+		return p.Spec.Containers
 	}
-	return &p.Status.ContainerStatuses[i]
+	out := slices.Concat(p.Spec.InitContainers, p.Spec.Containers)
+	for i := range p.Spec.EphemeralContainers {
+		out = append(out, corev1.Container(p.Spec.EphemeralContainers[i].EphemeralContainerCommon))
+	}
+	return out
 }
 
-// state is a container's state in a few words: "running (healthy)" is a container that is probed and ready.
+func status(p *corev1.Pod, name string) *corev1.ContainerStatus {
+	for _, list := range [][]corev1.ContainerStatus{p.Status.ContainerStatuses, p.Status.InitContainerStatuses, p.Status.EphemeralContainerStatuses} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// state is a container's state in a few words: "running (healthy)" is a container that is probed
+// and ready.
 func state(p *corev1.Pod, name string) string {
 	s := status(p, name)
 	switch {
-	case p.DeletionTimestamp != nil:
+	case podfacts.Terminating(p):
 		return "terminating"
 	case s == nil:
-		return strings.ToLower(pods.Status(p))
+		return strings.ToLower(podfacts.Summarize(p).Status)
 	case s.State.Terminated != nil:
 		return fmt.Sprintf("exited (%d)", s.State.Terminated.ExitCode)
 	case s.State.Waiting != nil:
@@ -153,7 +220,7 @@ func state(p *corev1.Pod, name string) string {
 	return strings.ToLower(string(p.Status.Phase))
 }
 
-// health says how a container is whose health anybody asks for.
+// health is the state of a container that has probes.
 func health(p *corev1.Pod, name, word string) string {
 	for _, c := range p.Spec.Containers {
 		if c.Name == name && (c.LivenessProbe != nil || c.ReadinessProbe != nil || c.StartupProbe != nil) {

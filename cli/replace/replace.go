@@ -1,4 +1,4 @@
-// Package replace overwrites objects by what files say, whole.
+// Package replace replaces whole objects with those in files: skiff replace.
 package replace
 
 import (
@@ -10,8 +10,8 @@ import (
 	"skiff/cli/applied"
 	"skiff/cli/client"
 	"skiff/cli/command"
+	"skiff/cli/delete"
 	"skiff/cli/output"
-	"skiff/cli/remove"
 	"skiff/cli/resource"
 )
 
@@ -21,9 +21,9 @@ const manager = "kubectl-replace"
 func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "replace", Usage: "Replace a resource by file name or stdin", ArgsUsage: "-f FILE",
-		Flags: command.Flags(command.FileFlags("replace"), remove.Flags(), command.OutputFlags(command.ObjectFormats), command.DryRunFlag(), command.ValidateFlag(), command.ManagerFlag(manager),
-			&cli.BoolFlag{Name: "save-config", Usage: "remember what was written in an annotation, for a later apply"},
-			&cli.StringFlag{Name: "subresource", Usage: "replace this `SUBRESOURCE`: status or scale"}),
+		Flags: command.Flags(command.FileFlags("replace"), command.ChartFlags(), delete.Flags(), command.OutputFlags(command.ObjectFormats), command.DryRunFlag(), command.ValidateFlag(), command.ManagerFlag(manager),
+			&cli.BoolFlag{Name: "save-config", Usage: "save the configuration in an annotation, for a later apply"},
+			&cli.StringFlag{Name: "subresource", Usage: "replace this `SUBRESOURCE`: status, scale or resize"}),
 		Action: func(c *cli.Context) error { return run(c, env) },
 	},
 		"skiff replace -f pod.yaml",
@@ -34,7 +34,7 @@ func Command(env *command.Env) *cli.Command {
 type replacer struct {
 	client      *client.Client
 	report      *output.Reporter
-	remove      *remove.Remover
+	deleter     *delete.Deleter
 	dryRun      command.DryRun
 	write       client.WriteOptions
 	saveConfig  bool
@@ -86,10 +86,10 @@ func newReplacer(c *cli.Context, env *command.Env) (*replacer, error) {
 		return nil, err
 	}
 	if r.force {
-		if r.remove, err = remove.Read(c, env); err != nil {
+		if r.deleter, err = delete.Read(c, env); err != nil {
 			return nil, err
 		}
-		r.remove.Client, r.remove.IgnoreNotFound, r.remove.Wait = r.client, true, true
+		r.deleter.Client, r.deleter.IgnoreNotFound, r.deleter.Wait = r.client, true, true
 	}
 	return r, nil
 }
@@ -126,7 +126,8 @@ func (r *replacer) overwrite(ctx context.Context, t resource.Target) error {
 	return r.report.Report(made, "replaced")
 }
 
-// takeVersion makes an object without a version overwrite whatever is there: some kinds want a version in every update.
+// takeVersion gives an object without a version the current one, so that it overwrites whatever is
+// there: some kinds require a version in every update.
 func (r *replacer) takeVersion(ctx context.Context, t resource.Target) error {
 	if t.Value.GetResourceVersion() != "" {
 		return nil
@@ -141,7 +142,7 @@ func (r *replacer) takeVersion(ctx context.Context, t resource.Target) error {
 
 // anew deletes the objects, waits until they are gone and creates them again.
 func (r *replacer) anew(ctx context.Context, targets []resource.Target) error {
-	if err := r.remove.Delete(ctx, targets, false); err != nil {
+	if err := r.deleter.Delete(ctx, targets, false); err != nil {
 		return err
 	}
 	var errs []error

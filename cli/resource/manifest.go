@@ -1,12 +1,9 @@
-// Package resource turns what a person names (types and names, selectors, files, directories, URLs) into objects on the
-// server, and back.
+// Package resource resolves what the user named (types and names, selectors, files, directories,
+// URLs) into objects on the server, and back.
 package resource
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,27 +14,52 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	kjson "sigs.k8s.io/json"
-	"sigs.k8s.io/yaml"
+
+	"skiff/cli/chart"
+	"skiff/cli/kustomization"
 )
 
-// Files says where manifests are: files, directories, URLs, patterns, or "-" for standard input.
+// Files says where manifests are: files, directories, URLs, patterns, Helm charts, or "-" for standard
+// input.
 type Files struct {
 	Names []string
 	// Recursive goes into the directories of a directory.
 	Recursive bool
+	// Kustomization is a directory, or the address of one, whose kustomization is built; "" for none. It is
+	// among the Names too.
+	Kustomization string
+	// Build has the kustomization of any other directory built as well, rather than refused.
+	Build bool
+	// Chart is what charts among the files are rendered with.
+	Chart chart.Options
+	// Remark is told what is worth knowing about the files; nil for nobody.
+	Remark func(string)
+}
+
+// Rendered reports whether a program makes the objects of one of the files at least: a chart, or a
+// kustomization.
+func (f Files) Rendered() bool {
+	return slices.ContainsFunc(f.Names, func(name string) bool { return name == f.Kustomization || chart.Is(name) || kustomization.Is(name) })
 }
 
 // Manifest is one object as it was written.
 type Manifest struct {
 	// Source is the file or URL it came from.
 	Source string
+	// Folder is the absolute one to which paths in the manifest are relative: that of its file, kustomization or chart,
+	// or the present one for standard input. It is "" for what comes from elsewhere, and has no business with files here.
+	Folder string
 	Object *unstructured.Unstructured
+	position
+}
+
+// Where names the file and the line on which the object begins: "kubia.yaml:12".
+func (m Manifest) Where() string {
+	if m.document == nil {
+		return m.Source
+	}
+	return fmt.Sprintf("%s:%d", m.Source, m.line())
 }
 
 // extensions are the files of a directory that are read; a file named by itself may have any name.
@@ -45,24 +67,23 @@ var extensions = []string{".json", ".yaml", ".yml"}
 
 // Reader reads manifests.
 type Reader struct {
-	In   io.Reader
+	In io.Reader
+	// HTTP fetches URLs; nil for the usual client.
 	HTTP *http.Client
+	// Namespace is that of charts' releases, "" for the default one.
+	Namespace string
 }
 
-// Read returns every object in the files, lists taken apart, in the order they stand. Objects read before an error, and in
-// other files than the faulty one, are returned beside it.
+// Read returns every object in the files, in order, with lists expanded. It also returns the
+// objects before a fault, and those in other files, beside the error.
 func (r Reader) Read(ctx context.Context, f Files) ([]Manifest, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	var out []Manifest
 	var errs []error
-	stdin := false
 	for _, name := range f.Names {
-		if name == "-" {
-			if stdin {
-				return nil, errors.New("standard input cannot be used for multiple arguments")
-			}
-			stdin = true
-		}
-		docs, err := r.readName(ctx, name, f.Recursive)
+		docs, err := r.readName(ctx, name, f)
 		out = append(out, docs...)
 		if err != nil {
 			errs = append(errs, err)
@@ -71,10 +92,32 @@ func (r Reader) Read(ctx context.Context, f Files) ([]Manifest, error) {
 	return out, join(errs)
 }
 
-func (r Reader) readName(ctx context.Context, name string, recursive bool) ([]Manifest, error) {
+func (f Files) check() error {
+	stdin := 0
+	for _, name := range slices.Concat(f.Names, f.Chart.Values) {
+		if name == "-" {
+			stdin++
+		}
+	}
 	switch {
+	case stdin > 1:
+		return errors.New("standard input cannot be used for multiple arguments")
+	case f.Kustomization != "" && len(f.Names) > 1:
+		return errors.New("only one of -f or -k can be specified")
+	case f.Chart.Given() && !slices.ContainsFunc(f.Names, chart.Is):
+		return errors.New("--values, --set and --release are for Helm charts, and none of the files is one")
+	}
+	return nil
+}
+
+func (r Reader) readName(ctx context.Context, name string, f Files) ([]Manifest, error) {
+	switch {
+	case name == f.Kustomization:
+		return readKustomization(ctx, name)
 	case name == "-":
-		return decodeAll("STDIN", r.In)
+		return within(".")(decodeAll("STDIN", r.In))
+	case chart.Is(name):
+		return r.readChart(ctx, name, f)
 	case strings.HasPrefix(name, "http://"), strings.HasPrefix(name, "https://"):
 		return r.readURL(ctx, name)
 	}
@@ -90,32 +133,23 @@ func (r Reader) readName(ctx context.Context, name string, recursive bool) ([]Ma
 	var out []Manifest
 	var errs []error
 	for _, p := range paths {
-		docs, err := readPath(p, recursive)
+		docs, err := readPath(ctx, p, f)
 		out = append(out, docs...)
 		errs = append(errs, err)
 	}
 	return out, join(errs)
 }
 
-func (r Reader) readURL(ctx context.Context, url string) ([]Manifest, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, fmt.Errorf("the URL passed to filename %q is not valid: %w", url, err)
+// readPath reads a file, or the manifests of a directory in the order of their names. A directory with a
+// kustomization is more than the sum of its files.
+func readPath(ctx context.Context, path string, f Files) ([]Manifest, error) {
+	if kustomization.Is(path) {
+		if f.Build {
+			return readKustomization(ctx, path)
+		}
+		return nil, fmt.Errorf("%s is a kustomization: name it with -k %[1]s instead of -f", path)
 	}
-	resp, err := r.HTTP.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("unable to read URL %q, server reported %s, status code=%d", url, resp.Status, resp.StatusCode)
-	}
-	return decodeAll(url, resp.Body)
-}
-
-// readPath reads a file, or the manifests of a directory in the order of their names.
-func readPath(path string, recursive bool) ([]Manifest, error) {
-	files, err := manifestFiles(path, recursive)
+	files, err := manifestFiles(path, f.Recursive)
 	if err != nil {
 		return nil, err
 	}
@@ -161,123 +195,19 @@ func readFile(path string) ([]Manifest, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return decodeAll(path, f)
+	return within(filepath.Dir(path))(decodeAll(path, f))
 }
 
-// decodeAll reads a stream of YAML or JSON documents. A document that is empty is passed over. Text may be UTF-8 or, with
-// a byte order mark, UTF-16, as some Windows programs write it.
-func decodeAll(source string, in io.Reader) ([]Manifest, error) {
-	text := bufio.NewReader(transform.NewReader(in, unicode.BOMOverride(unicode.UTF8.NewDecoder())))
-	documents := utilyaml.NewYAMLReader(text)
-	var out []Manifest
-	for {
-		doc, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			return out, nil
+// within notes the folder of manifests that have been read.
+func within(folder string) func([]Manifest, error) ([]Manifest, error) {
+	return func(all []Manifest, err error) ([]Manifest, error) {
+		absolute, unknown := filepath.Abs(folder)
+		if unknown != nil {
+			return nil, fmt.Errorf("finding the folder %s: %w", folder, unknown)
 		}
-		if err != nil {
-			return out, fmt.Errorf("error parsing %s: %w", source, err)
+		for i := range all {
+			all[i].Folder = absolute
 		}
-		objects, err := decodeDocument(doc)
-		if err != nil {
-			return out, fmt.Errorf("error parsing %s: %w", source, err)
-		}
-		for _, o := range objects {
-			flat, err := flatten(o, source)
-			out = append(out, flat...)
-			if err != nil {
-				return out, err
-			}
-		}
+		return all, err
 	}
-}
-
-// decodeDocument turns one YAML document, or several JSON values one after another, into objects.
-// A key that stands twice is refused: which of the two is meant, nobody can tell.
-func decodeDocument(doc []byte) ([]map[string]any, error) {
-	if json.Valid(doc) || utilyaml.IsJSONBuffer(doc) && !flowYAML(doc) {
-		return decodeJSON(doc)
-	}
-	data, err := yaml.YAMLToJSONStrict(doc)
-	if err != nil {
-		return nil, fmt.Errorf("error converting YAML to JSON: %w", err)
-	}
-	var v map[string]any
-	if err := utiljson.Unmarshal(data, &v); err != nil {
-		return nil, fmt.Errorf("a document must be an object: %w", err)
-	}
-	if len(v) == 0 {
-		return nil, nil
-	}
-	return []map[string]any{v}, nil
-}
-
-// flowYAML tells YAML's flow style, which begins with a brace as JSON does, from JSON.
-func flowYAML(doc []byte) bool {
-	var first json.RawMessage
-	return json.NewDecoder(bytes.NewReader(doc)).Decode(&first) != nil
-}
-
-func decodeJSON(doc []byte) ([]map[string]any, error) {
-	var out []map[string]any
-	stream := json.NewDecoder(bytes.NewReader(doc))
-	for {
-		var raw json.RawMessage
-		if err := stream.Decode(&raw); errors.Is(err, io.EOF) {
-			return out, nil
-		} else if err != nil {
-			return nil, err
-		}
-		var v map[string]any
-		strict, err := kjson.UnmarshalStrict(raw, &v)
-		if err == nil {
-			err = join(strict)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(v) > 0 {
-			out = append(out, v)
-		}
-	}
-}
-
-// flatten takes a List apart, and checks that each object says what it is.
-func flatten(v map[string]any, source string) ([]Manifest, error) {
-	u := &unstructured.Unstructured{Object: v}
-	if missing := untyped(u); len(missing) > 0 {
-		what := missing[0]
-		if len(missing) > 1 {
-			what = "[" + strings.Join(missing, ", ") + "]"
-		}
-		return nil, fmt.Errorf("error validating %q: error validating data: %s; if you choose to ignore these errors, turn validation off with --validate=false", source, what)
-	}
-	items, isList := v["items"].([]any)
-	if !isList || !strings.HasSuffix(u.GetKind(), "List") {
-		return []Manifest{{Source: source, Object: u}}, nil
-	}
-	var out []Manifest
-	for i, item := range items {
-		m, ok := item.(map[string]any)
-		if !ok {
-			return out, fmt.Errorf("error parsing %s: items[%d] is not an object", source, i)
-		}
-		flat, err := flatten(m, source)
-		out = append(out, flat...)
-		if err != nil {
-			return out, err
-		}
-	}
-	return out, nil
-}
-
-func untyped(u *unstructured.Unstructured) []string {
-	var missing []string
-	if u.GetAPIVersion() == "" {
-		missing = append(missing, "apiVersion not set")
-	}
-	if u.GetKind() == "" {
-		missing = append(missing, "kind not set")
-	}
-	return missing
 }

@@ -128,7 +128,8 @@ func TestReadPlaces(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever a file holds, reading ends, and every object that comes of it says what it is.
+// FuzzDecode: whatever a file holds, reading ends, and every object that comes of it says what it
+// is.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{pod + "a\n", "{}", "---\n---", `{"a":1}{"b":2}`, "a: &a [*a]", "- 1", "apiVersion: v1\nkind: List\nitems: [{}]\n", "\xff\xfea"} {
 		f.Add(seed)

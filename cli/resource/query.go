@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -27,7 +26,7 @@ type Query struct {
 	Labels, Fields string
 	All            bool
 	AllNamespaces  bool
-	// Lists is whether a type alone means all its objects, as for get and describe.
+	// Lists makes a type alone mean all its objects, as for get and describe.
 	Lists bool
 	// Chunk is how many objects to ask for at a time.
 	Chunk int64
@@ -41,7 +40,7 @@ type Target struct {
 	Value *unstructured.Unstructured
 	// Source is the file or URL; "" for targets named by arguments.
 	Source string
-	// Bulk is whether the person did not name this very object.
+	// Bulk reports that the user did not name this very object.
 	Bulk bool
 }
 
@@ -98,7 +97,7 @@ func (f Finder) fromFiles(ctx context.Context, q Query) ([]Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the provided selector %q is not valid: %w", q.Labels, err)
 	}
-	manifests, err := Reader{In: f.In, HTTP: http.DefaultClient}.Read(ctx, q.Files)
+	manifests, err := Reader{In: f.In, Namespace: f.Client.Namespace}.Read(ctx, q.Files)
 	errs := []error{err}
 	var out []Target
 	for _, m := range manifests {
@@ -115,7 +114,8 @@ func (f Finder) fromFiles(ctx context.Context, q Query) ([]Target, error) {
 	return out, join(errs)
 }
 
-// Place finds where a manifest's object belongs, and completes its namespace.
+// Place finds where a manifest's object belongs, and completes its namespace. The error is an
+// *UnknownKindError when the server does not have the object's kind.
 func (f Finder) Place(m Manifest) (Target, error) {
 	catalog, err := f.Client.Catalog()
 	if err != nil {
@@ -124,7 +124,7 @@ func (f Finder) Place(m Manifest) (Target, error) {
 	o := m.Object
 	mapping, err := catalog.Kind(o.GroupVersionKind())
 	if meta.IsNoMatchError(err) {
-		return Target{}, fmt.Errorf("resource mapping not found for name: %q namespace: %q from %q: %w\nensure CRDs are installed first", o.GetName(), o.GetNamespace(), m.Source, err)
+		return Target{}, f.unknownKind(m, catalog, err)
 	}
 	if err != nil {
 		return Target{}, fmt.Errorf("unable to recognize %q: %w", m.Source, err)
@@ -267,7 +267,8 @@ func expandCategories(c *client.Catalog, names []string) []string {
 	return out
 }
 
-// Each fetches the targets and calls fn with every object. It goes on after an error and returns all of them.
+// Each fetches the targets and calls fn with every object. It goes on after an error and returns
+// all of them.
 func (f Finder) Each(ctx context.Context, targets []Target, chunk int64, fn func(Object) error) error {
 	var errs []error
 	for _, t := range targets {
@@ -313,7 +314,7 @@ func IgnoreNotFound(err error) error {
 	return utilerrors.FilterOut(err, func(err error) bool { return apierrors.IsNotFound(err) })
 }
 
-// join makes one error of those that are not nil, flattened: nil for none, the error itself for one.
+// join makes one flat error of those that are not nil: nil for none, the error itself for one.
 func join(errs []error) error {
 	agg := utilerrors.NewAggregate(errs)
 	if agg == nil {

@@ -15,7 +15,7 @@ import (
 	"skiff/cli/resource"
 )
 
-// restartedAnnotation on a template makes it another one, so that all pods are replaced.
+// restartedAnnotation changes a template, so that all pods are replaced.
 const restartedAnnotation = "kubectl.kubernetes.io/restartedAt"
 
 // change is a subcommand that changes objects.
@@ -24,7 +24,7 @@ type change struct {
 	examples                []string
 	// make changes the object; kind is its own.
 	make func(u *unstructured.Unstructured, kind schema.GroupKind, now time.Time) error
-	// same is what to do about an object that is as it shall be already.
+	// same is the error when an object already is as it should be.
 	same func(name string) error
 }
 

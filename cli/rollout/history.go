@@ -71,8 +71,8 @@ func (t *task) history(o resource.Object, all []revision, number int64) error {
 	return t.report.Report(o.Value, withRevision+"\n"+overview(all))
 }
 
-// caused is a revision's template with the cause of its rollout among the annotations, where kubectl shows it for
-// deployments.
+// caused is a revision's template with the cause of its rollout among its annotations, where
+// kubectl shows it for deployments.
 func caused(r revision) *corev1.PodTemplateSpec {
 	if r.cause == "" || r.patchType != types.JSONPatchType {
 		return r.template

@@ -25,7 +25,7 @@ const (
 	causeAnnotation    = "kubernetes.io/change-cause"
 )
 
-// keptAnnotations are a deployment's own: rolling back leaves them as they are.
+// keptAnnotations belong to the deployment itself: rolling back leaves them unchanged.
 var keptAnnotations = []string{
 	corev1.LastAppliedConfigAnnotation, revisionAnnotation, "deployment.kubernetes.io/revision-history",
 	"deployment.kubernetes.io/desired-replicas", "deployment.kubernetes.io/max-replicas", appsv1.DeprecatedRollbackTo,
@@ -43,7 +43,8 @@ type revision struct {
 	patch     []byte
 }
 
-// revisions are an object's revisions, the oldest first. missing is what to say of a kind that has none.
+// revisions are an object's revisions, the oldest first. missing is what to say of a kind that has
+// none.
 func (t *task) revisions(ctx context.Context, o resource.Object, missing string) ([]revision, error) {
 	var all []revision
 	var err error
@@ -106,7 +107,8 @@ func (t *task) replicaSets(ctx context.Context, o resource.Object) ([]revision, 
 	return out, nil
 }
 
-// deploymentPatch gives a deployment the template of one of its sets, and the annotations it had with it.
+// deploymentPatch gives a deployment the template of one of its sets, and the annotations it had
+// with it.
 func deploymentPatch(present map[string]string, rs *appsv1.ReplicaSet) ([]byte, error) {
 	annotations := map[string]string{}
 	for k, v := range present {
@@ -132,8 +134,8 @@ func withoutHash(t *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 	return t
 }
 
-// controllerRevisions are the revisions of a daemon set or a stateful set: patches of the object, kept in objects of
-// their own.
+// controllerRevisions are the revisions of a daemon set or a stateful set: patches of the object,
+// kept in objects of their own.
 func (t *task) controllerRevisions(ctx context.Context, o resource.Object) ([]revision, error) {
 	kept, err := t.controlled(ctx, o, "ControllerRevision")
 	if err != nil {

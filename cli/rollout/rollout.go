@@ -1,4 +1,5 @@
-// Package rollout follows, undoes, pauses and restarts the rollouts of deployments, daemon sets and stateful sets.
+// Package rollout follows, undoes, pauses and restarts the rollouts of deployments, daemon sets and
+// stateful sets.
 package rollout
 
 import (
@@ -14,7 +15,8 @@ import (
 	"skiff/cli/resource"
 )
 
-// manager owns the fields these commands change; kubectl's own name, so that the two mean the same to the server.
+// manager is the field manager of these commands. It is kubectl's name, so that the server takes
+// the two programs for one.
 const manager = "kubectl-rollout"
 
 const arguments = "(TYPE NAME | TYPE/NAME | -f FILE)"
@@ -62,7 +64,7 @@ func begin(c *cli.Context, env *command.Env) (*task, error) {
 	return t, nil
 }
 
-// each calls fn with all objects that were named, and says so when there are none.
+// each calls fn with all named objects, and fails when there are none.
 func (t *task) each(ctx context.Context, fn func(resource.Object) error) error {
 	found := false
 	err := t.finder.Find(ctx, t.query, func(o resource.Object) error {

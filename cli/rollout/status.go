@@ -11,7 +11,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 
 	"skiff/cli/client"
@@ -21,10 +20,10 @@ import (
 
 func statusCommand(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
-		Name: "status", Usage: "Show the status of the rollout, and follow it to its end", ArgsUsage: arguments,
+		Name: "status", Usage: "Show the status of the rollout until it is complete", ArgsUsage: arguments,
 		Flags: command.Flags(command.FileFlags("follow"), command.SelectorFlag(),
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Value: true, Usage: "follow the rollout until it is done"},
-			&cli.Int64Flag{Name: "revision", Usage: "end when another revision than `N` is rolled out; 0 for whichever is the latest"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Value: true, Usage: "follow the rollout until it is complete"},
+			&cli.Int64Flag{Name: "revision", Usage: "fail if the revision being rolled out is not `N`; 0 for the latest, whichever it is"},
 			&cli.DurationFlag{Name: "timeout", Usage: "give up after this time; 0 for never"}),
 		Action: func(c *cli.Context) error {
 			if c.Int64("revision") < 0 {
@@ -67,48 +66,19 @@ func (t *task) status(ctx context.Context, f follower) error {
 	})
 }
 
-// follow tells of every state of an object until its rollout is done. It begins anew whenever the server ends the watch.
+// follow prints every state of an object until its rollout is done.
 func (f follower) follow(ctx context.Context, o resource.Object) error {
-	for {
-		now, version, err := f.client.Latest(ctx, o.Ref)
-		if err != nil {
-			return client.OrDone(ctx, err)
+	seen := false
+	return f.client.Until(ctx, o.Ref, func(u *unstructured.Unstructured) (bool, error) {
+		switch {
+		case u != nil:
+			seen = true
+			return f.tell(o, u)
+		case seen:
+			return false, errors.New("object has been deleted")
 		}
-		if done, err := f.tell(o, now); err != nil || done {
-			return err
-		}
-		if done, err := f.events(ctx, o, version); err != nil || done {
-			return err
-		}
-	}
-}
-
-func (f follower) events(ctx context.Context, o resource.Object, version string) (bool, error) {
-	events, err := f.client.Watch(ctx, o.Ref, client.ListOptions{ResourceVersion: version})
-	if err != nil {
-		if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
-			return false, nil
-		}
-		return false, client.OrDone(ctx, err)
-	}
-	defer events.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case e, ok := <-events.ResultChan():
-			u, isObject := e.Object.(*unstructured.Unstructured)
-			switch {
-			case !ok || e.Type == watch.Error || !isObject:
-				return false, ctx.Err()
-			case e.Type == watch.Deleted:
-				return false, errors.New("object has been deleted")
-			}
-			if done, err := f.tell(o, u); err != nil || done {
-				return done, err
-			}
-		}
-	}
+		return false, apierrors.NewNotFound(o.Mapping.Resource.GroupResource(), o.Name)
+	})
 }
 
 // tell prints how far an object is, and whether there is anything more to wait for.

@@ -20,7 +20,7 @@ func undoCommand(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "undo", Usage: "Roll back to a previous rollout", ArgsUsage: arguments,
 		Flags: command.Flags(command.FileFlags("roll back"), command.SelectorFlag(), command.OutputFlags(command.ObjectFormats), command.DryRunFlag(),
-			&cli.Int64Flag{Name: "to-revision", Usage: "roll back to revision `N`; 0 for the one before the present"}),
+			&cli.Int64Flag{Name: "to-revision", Usage: "roll back to revision `N`; 0 for the previous one"}),
 		Action: func(c *cli.Context) error {
 			t, err := begin(c, env)
 			if err != nil {

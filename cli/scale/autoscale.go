@@ -8,8 +8,8 @@ import (
 	"skiff/cli/command"
 )
 
-// Autoscale is skiff autoscale, which only says that there is no such thing: an autoscaler nobody acts on would be worse
-// than none.
+// Autoscale is skiff autoscale, which only says that it is not supported: an autoscaler that nobody
+// acts on would be worse than none.
 func Autoscale() *cli.Command {
 	return command.New(cli.Command{
 		Name: "autoscale", Usage: "Not supported", Hidden: true, SkipFlagParsing: true,

@@ -23,11 +23,11 @@ func Command(env *command.Env) *cli.Command {
 	return command.New(cli.Command{
 		Name: "scale", Usage: "Set a new size for a deployment, replica set, or replication controller", ArgsUsage: "--replicas=COUNT (-f FILE | TYPE NAME)",
 		Flags: command.Flags(command.FileFlags("scale"), command.SelectorFlag(), command.OutputFlags(command.ObjectFormats), command.DryRunFlag(),
-			&cli.IntFlag{Name: "replicas", Value: -1, Usage: "`COUNT` of replicas to keep; required"},
-			&cli.IntFlag{Name: "current-replicas", Value: -1, Usage: "scale only if there are `COUNT` replicas now; -1 for whatever there are"},
-			&cli.StringFlag{Name: "resource-version", Usage: "scale only if this is the object's `VERSION`"},
+			&cli.IntFlag{Name: "replicas", Value: -1, Usage: "`COUNT` of replicas; required"},
+			&cli.IntFlag{Name: "current-replicas", Value: -1, Usage: "scale only if there are `COUNT` replicas now; -1 for any number"},
+			&cli.StringFlag{Name: "resource-version", Usage: "scale only if the object has this resource `VERSION`"},
 			&cli.BoolFlag{Name: "all", Usage: "scale all objects of the types in the namespace"},
-			&cli.DurationFlag{Name: "timeout", Usage: "wait this long until the replicas are there; 0 for not at all"}),
+			&cli.DurationFlag{Name: "timeout", Usage: "how long to wait for the replicas; 0 for not at all"}),
 		Action: func(c *cli.Context) error { return run(c, env) },
 	},
 		"skiff scale rc kubia --replicas=5",
@@ -116,7 +116,8 @@ func (s *scaler) one(ctx context.Context, o resource.Object) error {
 	return s.report.Report(obj, "scaled")
 }
 
-// scaled is the object to print: as the server has it now, or, when nothing was kept there, as it would have become.
+// scaled is the object to print: as the server has it now or, in a dry run, as it would have
+// become.
 func (s *scaler) scaled(ctx context.Context, o resource.Object) (*unstructured.Unstructured, error) {
 	if s.dryRun == command.DryRunNone && s.report.Prints() {
 		return s.client.Get(ctx, o.Ref)
@@ -139,7 +140,8 @@ func (s *scaler) write() client.WriteOptions {
 	return client.WriteOptions{DryRun: s.dryRun == command.DryRunServer}
 }
 
-// scaleIf scales what is as the person supposed it to be; the version read makes sure it still is when it is written.
+// scaleIf scales an object if it is as the user expects. The resource version makes sure that it
+// still is at the time of the write.
 func (s *scaler) scaleIf(ctx context.Context, r client.Ref) error {
 	scale, err := s.client.Get(ctx, r)
 	if err != nil {
@@ -162,7 +164,7 @@ func (s *scaler) scaleIf(ctx context.Context, r client.Ref) error {
 // pause is between two looks at how far scaling is.
 const pause = time.Second
 
-// await waits until as many replicas are there as were asked for.
+// await waits until there are as many replicas as were asked for.
 func (s *scaler) await(ctx context.Context, r client.Ref) error {
 	deadline := s.env.Clock.NewTimer(s.timeout)
 	defer deadline.Stop()

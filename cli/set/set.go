@@ -2,8 +2,6 @@
 package set
 
 import (
-	"fmt"
-
 	"github.com/urfave/cli/v2"
 
 	"skiff/cli/command"
@@ -11,21 +9,9 @@ import (
 
 // Command is skiff set.
 func Command(env *command.Env) *cli.Command {
-	subcommands := []*cli.Command{imageCommand(env)}
-	for _, name := range []string{"env", "resources", "selector", "serviceaccount", "subject"} {
-		subcommands = append(subcommands, refused(name))
-	}
 	return command.New(cli.Command{
-		Name: "set", Usage: "Set the images of objects", ArgsUsage: "SUBCOMMAND", Subcommands: subcommands,
-	}, "skiff set image deployment/kubia nodejs=kubia:v2")
-}
-
-// refused is one of kubectl's subcommands that skiff has not got: it says so, whatever its arguments.
-func refused(name string) *cli.Command {
-	return command.New(cli.Command{
-		Name: name, Usage: "Not supported", Hidden: true, SkipFlagParsing: true,
-		Action: func(*cli.Context) error {
-			return fmt.Errorf("skiff has no \"set %[1]s\": use kubectl set %[1]s, which works with skiff's daemon, or skiff patch or edit", name)
+		Name: "set", Usage: "Set images, variables, resources and the like of objects", ArgsUsage: "SUBCOMMAND", Subcommands: []*cli.Command{
+			imageCommand(env), envCommand(env), resourcesCommand(env), selectorCommand(env), accountCommand(env), subjectCommand(env),
 		},
-	}, "skiff edit deployment/kubia     # instead")
+	}, "skiff set image deployment/kubia nodejs=kubia:v2", "skiff set env deployment/kubia LEVEL=debug", "skiff set resources deployment/kubia --limits=memory=64Mi")
 }

@@ -1,9 +1,8 @@
-// Package terminal holds the streams of one invocation of the command line and what is known of the person behind
-// them: whether output goes to a terminal, how wide it is, whether colour is wanted.
+// Package terminal holds the streams of one invocation of the command line, and whether they are a
+// terminal, how wide it is and whether colour is wanted.
 package terminal
 
 import (
-	"context"
 	"io"
 	"os"
 	"os/signal"
@@ -14,7 +13,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Streams are the three streams of one invocation. Data goes to Out; progress, warnings and errors go to Err.
+// Streams are the three streams of one invocation. Data goes to Out; progress, warnings and errors
+// go to Err.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -24,18 +24,23 @@ type Streams struct {
 // Size is a terminal's extent in characters.
 type Size struct{ Width, Height int }
 
-// Terminal says which streams a person sits at. Its zero value is a pipe: no colour, no live view, no raw mode.
+// Terminal says which streams are a terminal. Its zero value is a pipe: no colour, no live view, no
+// raw mode.
 type Terminal struct {
 	In, Out, Err bool
-	// Color is whether escape sequences are wanted: false for a pipe, NO_COLOR (https://no-color.org) and TERM=dumb.
+	// Color is whether escape sequences are wanted: false for a pipe, NO_COLOR
+	// (https://no-color.org) and TERM=dumb.
 	Color bool
 	// Size returns the extent of the terminal; nil, or false, when there is none.
 	Size func() (Size, bool)
-	// Raw hands over keys as they are pressed, until restore is called; nil when In is no terminal.
+	// Raw makes the terminal pass on keys as they are pressed, until restore is called; nil when In
+	// is no terminal.
 	Raw func() (restore func(), err error)
-	// Resized sends after every change of extent, until ctx ends; nil when there is no terminal.
-	Resized func(ctx context.Context) <-chan struct{}
-	// Interrupts sends a value for each Ctrl-C or SIGTERM until stop is called; nil when the process has no signals of its own.
+	// Resized sends a value after each change of extent until stop is called; nil when there is no
+	// terminal.
+	Resized func() (signals <-chan os.Signal, stop func())
+	// Interrupts sends a value for each Ctrl-C or SIGTERM until stop is called; nil when the
+	// process has no signals of its own.
 	Interrupts func() (signals <-chan os.Signal, stop func())
 }
 
@@ -65,7 +70,8 @@ func (t Terminal) Width(otherwise int) int {
 	return otherwise
 }
 
-// Style returns lipgloss styles for w: coloured when Color is set, plain otherwise. It never asks the terminal.
+// Style returns lipgloss styles for w: coloured when Color is set, plain otherwise. It never
+// queries the terminal.
 func (t Terminal) Style(w io.Writer) *lipgloss.Renderer {
 	r := lipgloss.NewRenderer(w, termenv.WithTTY(false))
 	if t.Color {
@@ -90,27 +96,6 @@ func makeRaw(fd int) (func(), error) {
 		return nil, err
 	}
 	return func() { _ = term.Restore(fd, old) }, nil
-}
-
-// resized turns SIGWINCH into a channel that never holds more than one change.
-func resized(ctx context.Context) <-chan struct{} {
-	signals, out := make(chan os.Signal, 1), make(chan struct{}, 1)
-	signal.Notify(signals, syscall.SIGWINCH)
-	go func() {
-		defer signal.Stop(signals)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-signals:
-				select {
-				case out <- struct{}{}:
-				default:
-				}
-			}
-		}
-	}()
-	return out
 }
 
 func interrupts() (<-chan os.Signal, func()) {

@@ -9,17 +9,18 @@ import (
 	"skiff/cli/command"
 )
 
-// interrupts turns the first Ctrl-C and the second into the ends of two contexts.
+// interrupts cancels one context on the first Ctrl-C and another on the second.
 type interrupts struct {
 	first, second context.Context
 	end           func()
 }
 
-// same is how close together two notices of one Ctrl-C may come: the caller's context ends by it too.
+// same is how close together two notices of a single Ctrl-C may be: it ends the caller's context
+// too.
 const same = 300 * time.Millisecond
 
-// watchInterrupts begins to listen. Neither context ends by parent's values or deadline alone: parent's end counts as a
-// first interrupt.
+// watchInterrupts begins to listen. The end of parent counts as a first interrupt; otherwise
+// neither context ends with it.
 func watchInterrupts(parent context.Context, env *command.Env) *interrupts {
 	base := context.WithoutCancel(parent)
 	first, cancelFirst := context.WithCancel(base)

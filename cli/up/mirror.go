@@ -2,6 +2,7 @@ package up
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,7 +21,8 @@ import (
 	"skiff/cli/client"
 )
 
-// mirror holds what the server has of the workloads, their pods and their replica sets, and follows it.
+// mirror is a copy of the server's workloads, their pods and their replica sets, kept up to date by
+// watching.
 type mirror struct {
 	client    *client.Client
 	clock     clock.WithTicker
@@ -29,14 +32,16 @@ type mirror struct {
 	objects map[string]map[types.UID]*unstructured.Unstructured // by collection
 	pods    map[types.UID]*corev1.Pod
 	sets    map[types.UID]*appsv1.ReplicaSet
-	err     error
+	history
+	// errs are why collections could last not be followed.
+	errs map[client.Ref]error
 	// changed holds a value when something has changed since it was last received from.
 	changed chan struct{}
 }
 
 func newMirror(c *client.Client, clk clock.WithTicker, workloads []client.Ref) *mirror {
 	return &mirror{client: c, clock: clk, workloads: workloads, objects: map[string]map[types.UID]*unstructured.Unstructured{},
-		pods: map[types.UID]*corev1.Pod{}, sets: map[types.UID]*appsv1.ReplicaSet{}, changed: make(chan struct{}, 1)}
+		pods: map[types.UID]*corev1.Pod{}, sets: map[types.UID]*appsv1.ReplicaSet{}, history: newHistory(), errs: map[client.Ref]error{}, changed: make(chan struct{}, 1)}
 }
 
 // Run follows every collection until ctx ends.
@@ -52,7 +57,7 @@ func (m *mirror) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// collections are what has to be followed: each kind of workload, and pods, in each namespace.
+// collections are the collections to follow: each kind of workload, and pods, in each namespace.
 func (m *mirror) collections() ([]client.Ref, error) {
 	catalog, err := m.client.Catalog()
 	if err != nil {
@@ -86,17 +91,17 @@ func (m *mirror) collections() ([]client.Ref, error) {
 
 func collectionKey(r client.Ref) string { return r.Mapping.Resource.String() + "/" + r.Namespace }
 
-// again is how long to wait before a collection that could not be followed is tried once more.
+// again is the pause before a collection that could not be followed is tried again.
 const again = time.Second
 
-// keep follows one collection. Failing to is remembered and tried again: a daemon may be starting anew.
+// keep follows one collection. A failure is recorded and retried: the daemon may be restarting.
 func (m *mirror) keep(ctx context.Context, r client.Ref) error {
 	for {
 		err := m.follow(ctx, r)
 		if ctx.Err() != nil {
 			return nil
 		}
-		m.note(err)
+		m.note(r, err)
 		timer := m.clock.NewTimer(again)
 		select {
 		case <-ctx.Done():
@@ -107,37 +112,56 @@ func (m *mirror) keep(ctx context.Context, r client.Ref) error {
 	}
 }
 
-func (m *mirror) note(err error) {
+// note records why a collection could not be followed, if it could not.
+func (m *mirror) note(r client.Ref, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.err = err
+	if err != nil {
+		m.errs[r] = err
+	}
 	m.poke()
+}
+
+// hidden reports whether the objects of a kind in a namespace may not be looked at.
+func (m *mirror) hidden(kind, namespace string) bool {
+	for r, err := range m.errs {
+		if r.Mapping.GroupVersionKind.Kind == kind && r.Namespace == namespace && apierrors.IsForbidden(err) {
+			return true
+		}
+	}
+	return false
+}
+
+// listed reports whether it is known which objects of a kind there are.
+func (m *mirror) listed(r client.Ref) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, known := m.objects[collectionKey(r)]
+	return known
+}
+
+// trouble is the error of the first collection, by name, that cannot be followed.
+func (m *mirror) trouble() error {
+	broken := slices.SortedFunc(maps.Keys(m.errs), func(a, b client.Ref) int { return strings.Compare(collectionKey(a), collectionKey(b)) })
+	if len(broken) == 0 {
+		return nil
+	}
+	return m.errs[broken[0]]
 }
 
 // follow lists a collection and watches it until the server ends the watch.
 func (m *mirror) follow(ctx context.Context, r client.Ref) error {
-	items, version, err := m.client.List(ctx, r, client.ListOptions{})
-	if err != nil {
-		return err
-	}
-	m.reset(r, items)
-	w, err := m.client.Watch(ctx, r, client.ListOptions{ResourceVersion: version})
-	if err != nil {
-		return err
-	}
-	defer w.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.ResultChan():
-			u, isObject := e.Object.(*unstructured.Unstructured)
-			if !ok || e.Type == watch.Error || !isObject {
-				return nil
-			}
-			m.apply(r, e.Type, u)
-		}
-	}
+	_, err := m.client.Observe(ctx, r, client.Observer{
+		Listed: func(items []unstructured.Unstructured) (bool, error) {
+			m.reset(r, items)
+			return false, nil
+		},
+		Changed: func(t watch.EventType, u *unstructured.Unstructured) (bool, error) {
+			m.apply(r, t, u)
+			return false, nil
+		},
+	})
+	return err
 }
 
 func (m *mirror) reset(r client.Ref, items []unstructured.Unstructured) {
@@ -147,11 +171,12 @@ func (m *mirror) reset(r client.Ref, items []unstructured.Unstructured) {
 		delete(m.pods, uid)
 		delete(m.sets, uid)
 	}
+	_, again := m.objects[collectionKey(r)]
 	m.objects[collectionKey(r)] = map[types.UID]*unstructured.Unstructured{}
 	for i := range items {
-		m.put(r, &items[i])
+		m.put(r, &items[i], !again)
 	}
-	m.err = nil
+	delete(m.errs, r)
 	m.poke()
 }
 
@@ -164,19 +189,21 @@ func (m *mirror) apply(r client.Ref, t watch.EventType, u *unstructured.Unstruct
 		delete(m.pods, u.GetUID())
 		delete(m.sets, u.GetUID())
 	case watch.Added, watch.Modified:
-		m.put(r, u)
+		m.put(r, u, false)
 	}
 	m.poke()
 }
 
-// put keeps an object; pods and replica sets as their own types too. One that cannot be read as its type is left out there.
-func (m *mirror) put(r client.Ref, u *unstructured.Unstructured) {
+// put stores an object; pods and replica sets also as their own types, unless they cannot be
+// decoded. first reports whether it is in the collection's first listing.
+func (m *mirror) put(r client.Ref, u *unstructured.Unstructured, first bool) {
 	m.objects[collectionKey(r)][u.GetUID()] = u
 	switch r.Mapping.GroupVersionKind.Kind {
 	case "Pod":
 		p := &corev1.Pod{}
 		if client.Into(u, p) == nil {
 			m.pods[p.UID] = p
+			m.history.note(p, m.clock.Now(), first)
 		}
 	case "ReplicaSet":
 		rs := &appsv1.ReplicaSet{}
@@ -193,13 +220,13 @@ func (m *mirror) poke() {
 	}
 }
 
-// snapshot is everything as it is now; the objects in it are not to be changed.
+// snapshot returns the present state; its objects must not be changed.
 func (m *mirror) snapshot() (snapshot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var s snapshot
+	s := snapshot{history: m.history.clone()}
 	for _, r := range m.workloads {
-		w := workload{Ref: r}
+		w := workload{Ref: r, blind: m.hidden("Pod", r.Namespace) || r.Mapping.GroupVersionKind.Kind == "Deployment" && m.hidden("ReplicaSet", r.Namespace)}
 		for _, u := range m.objects[collectionKey(r)] {
 			if u.GetName() == r.Name {
 				w.value = u
@@ -214,5 +241,5 @@ func (m *mirror) snapshot() (snapshot, error) {
 		s.sets = append(s.sets, rs)
 	}
 	slices.SortFunc(s.sets, func(a, b *appsv1.ReplicaSet) int { return strings.Compare(a.Name, b.Name) })
-	return s, m.err
+	return s, m.trouble()
 }

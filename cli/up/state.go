@@ -13,9 +13,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"skiff/cli/client"
+	"skiff/cli/command"
+	"skiff/cli/diagnosis"
 	"skiff/cli/pods"
+	"skiff/manifests/podfacts"
 )
 
 // phase is how far something has come.
@@ -24,7 +28,7 @@ type phase int
 const (
 	pending phase = iota
 	ready
-	// finished has done what it was to do and does not run any more.
+	// finished has completed and no longer runs.
 	finished
 	failed
 )
@@ -36,48 +40,54 @@ type line struct {
 	phase phase
 	// depth is 1 for a workload's pods.
 	depth int
+	// pods is how many of a workload's pods must be ready.
+	pods int32
+	// note means that it is no object's: it says more about the line before.
+	note bool
+	// id tells lines apart that have the same name; "" where the name does.
+	id string
+	// began is when what the line is about began; zero for when it was first shown.
+	began time.Time
 }
 
-// failure is why something cannot come up.
-type failure struct {
-	// what is the object: pod/kubia-x2x4f.
-	what string
-	// why is the reason and its explanation, on one line.
-	why string
-	// pod and container name the log that may tell more; "" when none does. crashed is whether it is the one before the last restart.
-	pod       *corev1.Pod
-	container string
-	crashed   bool
-}
-
-// picture is one look at everything: a pure function of the objects and the time.
+// picture is a view of everything: a pure function of the objects and the time.
 type picture struct {
-	lines   []line
-	failure *failure
-	// up is whether everything runs, or has run; done whether nothing runs any more, and never will.
+	lines []line
+	// branches are the same lines with what they are about.
+	branches []branch
+	failure  *diagnosis.Failure
+	// up reports whether everything runs, or has run; done whether nothing runs any more, and never
+	// will.
 	up, done bool
+	// wait is how long it takes until what runs has run long enough; 0 when nothing is waited for.
+	wait time.Duration
 }
-
-// patience is how long a state may last that is often over by itself.
-const patience = 10 * time.Second
 
 // snapshot are the objects that a picture is made of.
 type snapshot struct {
-	// workloads are what the files name, in order, as the server has them; nil Value for one not seen yet.
+	// workloads are the workloads in the files, in order, as the server has them; value is nil for
+	// one not seen yet.
 	workloads []workload
 	pods      []*corev1.Pod
 	sets      []*appsv1.ReplicaSet
+	history
+	// incidents are what events have said.
+	incidents known
+	// ended are the last failures of the pods of jobs, by the job's UID.
+	ended map[types.UID]diagnosis.Failure
 }
 
 // workload is an object that has pods, or is one.
 type workload struct {
 	client.Ref
 	value *unstructured.Unstructured
+	// blind means that its pods may not be looked at: the controller's word is all there is.
+	blind bool
 }
 
-func (w workload) name() string {
-	return strings.ToLower(w.Mapping.GroupVersionKind.Kind) + "/" + w.Name
-}
+func (w workload) kind() string { return w.Mapping.GroupVersionKind.Kind }
+
+func (w workload) name() string { return strings.ToLower(w.kind()) + "/" + w.Name }
 
 // workloadKinds are the kinds that run something.
 var workloadKinds = []string{"Pod", "ReplicationController", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job"}
@@ -86,26 +96,53 @@ func isWorkload(r client.Ref) bool {
 	return slices.Contains(workloadKinds, r.Mapping.GroupVersionKind.Kind)
 }
 
-// look judges a snapshot. complete is whether jobs must have ended to be up.
-func look(s snapshot, now time.Time, complete bool) picture {
+// criteria say when things count as up.
+type criteria struct {
+	// complete means that jobs must have completed.
+	complete bool
+	// settle is how long a container without a readiness probe must have run; 0 for not at all.
+	settle time.Duration
+	// since is when this run began: what ended earlier does not count.
+	since time.Time
+	// history is the snapshot's.
+	history history
+}
+
+// look judges a snapshot.
+func look(s snapshot, now time.Time, c criteria) picture {
+	c.history = s.history
 	p := picture{up: true, done: len(s.workloads) > 0}
 	for _, w := range s.workloads {
 		own := s.podsOf(w)
-		l, f := judge(w, own, now, complete)
+		l, f := judge(w, own, now, c)
+		if l.phase == ready {
+			wait := s.settling(w, l.pods, own, now, c)
+			if wait > 0 {
+				l.phase = pending
+			}
+			p.wait = max(p.wait, wait)
+		}
 		p.lines = append(p.lines, l)
+		b := branch{workload: w, line: l}
 		for _, pod := range own {
-			if w.Mapping.GroupVersionKind.Kind == "Pod" {
+			if w.kind() == "Pod" {
+				b.leaves = append(b.leaves, leaf{pod, l})
 				continue
 			}
-			pl, pf := judgePod(pod, now)
+			pl, pf := judgePod(pod, now, c)
 			pl.depth = 1
 			if l.phase == finished && pf == nil {
 				continue // the pods of a job that is over
 			}
 			p.lines = append(p.lines, pl)
+			b.leaves = append(b.leaves, leaf{pod, pl})
 			if f == nil && countsForItself(w) && !s.outdated(w, pod) {
 				f = pf
 			}
+		}
+		p.branches = append(p.branches, b)
+		if w.kind() == "Job" {
+			f = s.explainJob(w, l, own, f, now, c)
 		}
 		if p.failure == nil {
 			p.failure = f
@@ -116,10 +153,10 @@ func look(s snapshot, now time.Time, complete bool) picture {
 	return p
 }
 
-// outdated tells whether a pod is being replaced by its workload, because it is of a template that has been changed: what it
-// suffers from may have been mended.
+// outdated reports whether a pod belongs to an older version of its workload's template and is
+// being replaced: its failure may already be fixed.
 func (s snapshot) outdated(w workload, pod *corev1.Pod) bool {
-	switch w.Mapping.GroupVersionKind.Kind {
+	switch w.kind() {
 	case "Deployment":
 		seen, _, _ := unstructured.NestedInt64(w.value.Object, "status", "observedGeneration")
 		newest := s.newestSet(w)
@@ -148,32 +185,28 @@ func (s snapshot) newestSet(w workload) *appsv1.ReplicaSet {
 	return newest
 }
 
-// over is whether a workload runs no more and never will. A pod that crashes is started again; only jobs and pods that
-// are not to be restarted come to an end.
+// over reports whether a workload has ended for good: a job that is complete or has failed, or a
+// pod that is not restarted.
 func over(w workload, l line, own []*corev1.Pod) bool {
-	switch w.Mapping.GroupVersionKind.Kind {
+	switch w.kind() {
 	case "Pod":
-		return len(own) > 0 && (own[0].Status.Phase == corev1.PodSucceeded || own[0].Status.Phase == corev1.PodFailed)
+		return len(own) > 0 && podfacts.Terminal(own[0])
 	case "Job":
 		return l.phase == finished || l.phase == failed
 	}
 	return false
 }
 
-// countsForItself is whether a pod that fails fails its workload. A job makes another one until it gives up by itself.
-func countsForItself(w workload) bool { return w.Mapping.GroupVersionKind.Kind != "Job" }
+// countsForItself reports whether a failing pod fails its workload. A job replaces its pods until
+// it gives up by itself.
+func countsForItself(w workload) bool { return w.kind() != "Job" }
 
-// podsOf are a workload's own pods, by owner; through its replica sets for a deployment.
+// podsOf returns a workload's own pods, by owner; through its replica sets for a deployment.
 func (s snapshot) podsOf(w workload) []*corev1.Pod {
 	if w.value == nil {
 		return nil
 	}
-	owners := []types.UID{w.value.GetUID()}
-	for _, rs := range s.sets {
-		if ref := metav1.GetControllerOf(rs); ref != nil && ref.UID == owners[0] {
-			owners = append(owners, rs.UID)
-		}
-	}
+	owners := s.ownersOf(w)
 	var out []*corev1.Pod
 	for _, p := range s.pods {
 		ref := metav1.GetControllerOf(p)
@@ -185,159 +218,131 @@ func (s snapshot) podsOf(w workload) []*corev1.Pod {
 	return out
 }
 
-// judge says how far a workload has come.
-func judge(w workload, own []*corev1.Pod, now time.Time, complete bool) (line, *failure) {
+// judge returns the state of a workload.
+func judge(w workload, own []*corev1.Pod, now time.Time, c criteria) (line, *diagnosis.Failure) {
 	l := line{name: w.name()}
 	if w.value == nil {
 		return l, nil
 	}
-	var f *failure
+	var p progress
 	var err error
-	switch w.Mapping.GroupVersionKind.Kind {
+	switch w.kind() {
 	case "Pod":
 		if len(own) == 0 {
 			return l, nil
 		}
-		return judgePod(own[0], now)
+		return judgePod(own[0], now, c)
 	case "ReplicationController":
-		l.phase, l.text, f, err = as(w, func(o *corev1.ReplicationController) (phase, string, string) {
-			text, why := replicas(o.Spec.Replicas, o.Status.ReadyReplicas, o.Status.Replicas, o.Generation <= o.Status.ObservedGeneration), ""
+		p, err = as(w, func(o *corev1.ReplicationController) progress {
+			p := replicas(o.Spec.Replicas, o.Status.ReadyReplicas, o.Status.Replicas, o.Generation <= o.Status.ObservedGeneration)
 			for _, c := range o.Status.Conditions {
-				why = refused(why, string(c.Type), c.Status, c.Message, c.LastTransitionTime, now)
+				p.why = refused(p.why, string(c.Type), c.Status, c.Message, c.LastTransitionTime, now)
 			}
-			return text.phase, text.text, why
+			return p
 		})
 	case "ReplicaSet":
-		l.phase, l.text, f, err = as(w, func(o *appsv1.ReplicaSet) (phase, string, string) {
-			text, why := replicas(o.Spec.Replicas, o.Status.ReadyReplicas, o.Status.Replicas, o.Generation <= o.Status.ObservedGeneration), ""
+		p, err = as(w, func(o *appsv1.ReplicaSet) progress {
+			p := replicas(o.Spec.Replicas, o.Status.ReadyReplicas, o.Status.Replicas, o.Generation <= o.Status.ObservedGeneration)
 			for _, c := range o.Status.Conditions {
-				why = refused(why, string(c.Type), c.Status, c.Message, c.LastTransitionTime, now)
+				p.why = refused(p.why, string(c.Type), c.Status, c.Message, c.LastTransitionTime, now)
 			}
-			return text.phase, text.text, why
+			return p
 		})
 	case "Deployment":
-		l.phase, l.text, f, err = as(w, func(o *appsv1.Deployment) (phase, string, string) { return judgeDeployment(o) })
+		p, err = as(w, judgeDeployment)
 	case "StatefulSet":
-		l.phase, l.text, f, err = as(w, judgeStatefulSet)
+		p, err = as(w, judgeStatefulSet)
 	case "DaemonSet":
-		l.phase, l.text, f, err = as(w, judgeDaemonSet)
+		p, err = as(w, judgeDaemonSet)
 	case "Job":
-		l.phase, l.text, f, err = as(w, func(o *batchv1.Job) (phase, string, string) { return judgeJob(o, complete) })
+		p, err = as(w, func(o *batchv1.Job) progress { return judgeJob(o, c.complete) })
 	}
+	l.phase, l.text, l.pods = p.phase, p.text, p.pods
 	if err != nil {
 		l.text = err.Error()
 	}
-	if f != nil {
-		l.phase = failed
+	if p.why == "" {
+		return l, nil
 	}
-	return l, f
+	l.phase = failed
+	return l, &diagnosis.Failure{What: w.name(), Why: p.why, Namespace: w.Namespace}
 }
 
-// as reads a workload as its type and judges it; why "" is no failure.
-func as[T any](w workload, judge func(*T) (phase, string, string)) (phase, string, *failure, error) {
-	o := new(T)
-	if err := client.Into(w.value, o); err != nil {
-		return pending, "", nil, err
-	}
-	p, text, why := judge(o)
-	if why == "" {
-		return p, text, nil, nil
-	}
-	return failed, text, &failure{what: w.name(), why: why}, nil
-}
-
+// progress is how far a workload has come.
 type progress struct {
 	phase phase
 	text  string
+	// pods is how many pods must be ready.
+	pods int32
+	// why is why it will come no further, empty when it still may.
+	why string
 }
 
-// replicas is how many of the wanted replicas are ready. seen is whether the controller has looked at the newest version.
-func replicas(want *int32, readyNow, there int32, seen bool) progress {
-	n := int32(1)
-	if want != nil {
-		n = *want
+// as decodes a workload as its type and judges it.
+func as[T any](w workload, judge func(*T) progress) (progress, error) {
+	o := new(T)
+	if err := client.Into(w.value, o); err != nil {
+		return progress{}, err
 	}
-	p := progress{text: fmt.Sprintf("%d/%d ready", readyNow, n)}
+	return judge(o), nil
+}
+
+// replicas compares ready replicas with desired ones. seen reports whether the controller has
+// observed the newest generation.
+func replicas(want *int32, readyNow, there int32, seen bool) progress {
+	n := ptr.Deref(want, 1)
+	p := progress{text: fmt.Sprintf("%d/%d ready", readyNow, n), pods: n}
 	if seen && readyNow == n && there == n {
 		p.phase = ready
 	}
 	return p
 }
 
-// refused is a controller's complaint that it may not make its pods, once it has lasted.
+// refused is a controller's lasting complaint that it may not create its pods.
 func refused(before, kind string, status corev1.ConditionStatus, message string, since metav1.Time, now time.Time) string {
-	if before != "" || kind != "ReplicaFailure" || status != corev1.ConditionTrue || now.Sub(since.Time) < patience/2 {
+	if before != "" || kind != "ReplicaFailure" || status != corev1.ConditionTrue || now.Sub(since.Time) < diagnosis.Patience/2 {
 		return before
 	}
 	return "its pods are refused: " + message
 }
 
-func judgeDeployment(o *appsv1.Deployment) (phase, string, string) {
-	n := int32(1)
-	if o.Spec.Replicas != nil {
-		n = *o.Spec.Replicas
-	}
-	text := fmt.Sprintf("%d/%d ready", o.Status.ReadyReplicas, n)
-	for _, c := range o.Status.Conditions {
+func judgeDeployment(o *appsv1.Deployment) progress {
+	n, s := ptr.Deref(o.Spec.Replicas, 1), o.Status
+	p := progress{text: fmt.Sprintf("%d/%d ready", s.ReadyReplicas, n), pods: n}
+	for _, c := range s.Conditions {
 		if c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded" {
-			return failed, text, "ProgressDeadlineExceeded: " + c.Message
+			p.why = diagnosis.Reason(c.Reason, c.Message)
+			return p
 		}
 	}
-	s := o.Status
 	if o.Generation <= s.ObservedGeneration && s.UpdatedReplicas == n && s.AvailableReplicas == n && s.Replicas == n {
-		return ready, text, ""
+		p.phase = ready
 	}
-	return pending, text, ""
+	return p
 }
 
-func judgeStatefulSet(o *appsv1.StatefulSet) (phase, string, string) {
+func judgeStatefulSet(o *appsv1.StatefulSet) progress {
 	p := replicas(o.Spec.Replicas, o.Status.ReadyReplicas, o.Status.Replicas, o.Generation <= o.Status.ObservedGeneration)
 	if p.phase == ready && o.Status.UpdateRevision != o.Status.CurrentRevision && o.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
 		p.phase = pending
 	}
-	return p.phase, p.text, ""
+	return p
 }
 
-func judgeDaemonSet(o *appsv1.DaemonSet) (phase, string, string) {
+func judgeDaemonSet(o *appsv1.DaemonSet) progress {
 	s := o.Status
-	text := fmt.Sprintf("%d/%d ready", s.NumberReady, s.DesiredNumberScheduled)
+	p := progress{text: fmt.Sprintf("%d/%d ready", s.NumberReady, s.DesiredNumberScheduled), pods: s.DesiredNumberScheduled}
 	if o.Generation <= s.ObservedGeneration && s.NumberReady >= s.DesiredNumberScheduled && s.UpdatedNumberScheduled >= s.DesiredNumberScheduled {
-		return ready, text, ""
+		p.phase = ready
 	}
-	return pending, text, ""
+	return p
 }
 
-func judgeJob(o *batchv1.Job, complete bool) (phase, string, string) {
-	want := int32(1)
-	if o.Spec.Completions != nil {
-		want = *o.Spec.Completions
-	}
-	text := fmt.Sprintf("%d/%d complete", o.Status.Succeeded, want)
-	for _, c := range o.Status.Conditions {
-		switch {
-		case c.Status != corev1.ConditionTrue:
-		case c.Type == batchv1.JobComplete:
-			return finished, text, ""
-		case c.Type == batchv1.JobFailed:
-			return failed, text, joinReason(c.Reason, c.Message)
-		case c.Type == batchv1.JobSuspended:
-			return ready, "suspended", ""
-		}
-	}
-	if !complete && o.Status.Ready != nil && *o.Status.Ready > 0 {
-		return ready, text, ""
-	}
-	return pending, text, ""
-}
-
-// hopeless are the waiting reasons that do not go away while nobody changes anything.
-var hopeless = []string{"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-
-// judgePod says how far a pod has come, and why it will come no further.
-func judgePod(p *corev1.Pod, now time.Time) (line, *failure) {
-	l := line{name: "pod/" + p.Name, text: pods.Status(p)}
+// judgePod returns the state of a pod, and why it will not become ready.
+func judgePod(p *corev1.Pod, now time.Time, c criteria) (line, *diagnosis.Failure) {
+	l := line{name: "pod/" + p.Name, text: podfacts.Summarize(p).Status}
 	if n := pods.Restarts(p); n > 0 {
-		l.text += fmt.Sprintf(" (%d restarts)", n)
+		l.text += fmt.Sprintf(" (%s)", command.Counted(int(n), "restart", "restarts"))
 	}
 	switch {
 	case p.DeletionTimestamp != nil:
@@ -345,19 +350,19 @@ func judgePod(p *corev1.Pod, now time.Time) (line, *failure) {
 	case p.Status.Phase == corev1.PodSucceeded:
 		l.phase = finished
 		return l, nil
-	case p.Status.Phase == corev1.PodFailed:
-		l.phase = failed
-		return l, podFailed(p)
 	}
-	if f := hopelessContainer(p); f != nil {
+	f := diagnosis.Pod(p, now)
+	if f == nil {
+		f = c.died(p)
+	}
+	if f == nil {
+		f = c.history.stuck(p, now)
+	}
+	if f != nil {
 		l.phase = failed
 		return l, f
 	}
-	if f := unschedulable(p, now); f != nil {
-		l.phase = failed
-		return l, f
-	}
-	if p.Status.Phase == corev1.PodRunning && pods.Ready(p) {
+	if p.Status.Phase == corev1.PodRunning && podfacts.Ready(p) {
 		l.phase = ready
 	} else if message := pulling(p); message != "" {
 		l.text += ": " + message
@@ -365,73 +370,12 @@ func judgePod(p *corev1.Pod, now time.Time) (line, *failure) {
 	return l, nil
 }
 
-// pulling is how far the pull of a container's image is, as skiff's node says it.
+// pulling is the progress of an image pull, as skiff's node reports it.
 func pulling(p *corev1.Pod) string {
-	for _, s := range statuses(p) {
+	for _, s := range diagnosis.Statuses(p) {
 		if w := s.State.Waiting; w != nil && strings.HasPrefix(w.Message, "Pulling image ") {
-			return oneLine(w.Message)
+			return diagnosis.OneLine(w.Message)
 		}
 	}
 	return ""
-}
-
-func podFailed(p *corev1.Pod) *failure {
-	f := &failure{what: "pod/" + p.Name, why: joinReason(p.Status.Reason, p.Status.Message), pod: p}
-	for _, s := range statuses(p) {
-		if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
-			f.container = s.Name
-			f.why = fmt.Sprintf("container %s ended with exit code %d (%s)", s.Name, t.ExitCode, ended(t))
-		}
-	}
-	return f
-}
-
-func ended(t *corev1.ContainerStateTerminated) string {
-	if t.Reason == "" {
-		return "Error"
-	}
-	return t.Reason
-}
-
-func statuses(p *corev1.Pod) []corev1.ContainerStatus {
-	return slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses)
-}
-
-func hopelessContainer(p *corev1.Pod) *failure {
-	for _, s := range statuses(p) {
-		w := s.State.Waiting
-		if w == nil || !slices.Contains(hopeless, w.Reason) {
-			continue
-		}
-		f := &failure{what: "pod/" + p.Name, why: joinReason(w.Reason, w.Message), pod: p}
-		if t := s.LastTerminationState.Terminated; t != nil {
-			f.container, f.crashed = s.Name, true
-			f.why = fmt.Sprintf("%s: container %s ended with exit code %d (%s), %d restarts", w.Reason, s.Name, t.ExitCode, ended(t), s.RestartCount)
-		}
-		return f
-	}
-	return nil
-}
-
-// unschedulable is a failure when it has lasted: a node may be a moment late.
-func unschedulable(p *corev1.Pod, now time.Time) *failure {
-	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable && now.Sub(c.LastTransitionTime.Time) >= patience {
-			return &failure{what: "pod/" + p.Name, why: joinReason(c.Reason, c.Message), pod: p}
-		}
-	}
-	return nil
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-func joinReason(reason, message string) string {
-	message = oneLine(message)
-	switch {
-	case reason == "":
-		return message
-	case message == "":
-		return reason
-	}
-	return reason + ": " + message
 }

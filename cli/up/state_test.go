@@ -22,7 +22,8 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// see makes a snapshot of objects in YAML; those that are no pods are the workloads, or all are when there is nothing else.
+// see makes a snapshot of objects in YAML; those that are no pods are the workloads, or all are
+// when there is nothing else.
 func see(t *testing.T, text string) snapshot {
 	t.Helper()
 	var s snapshot
@@ -58,9 +59,9 @@ func (p picture) String() string {
 		fmt.Fprintf(&b, "%s%s: %s [%s]\n", strings.Repeat("  ", l.depth), l.name, l.text, []string{"pending", "ready", "finished", "failed"}[l.phase])
 	}
 	if p.failure != nil {
-		fmt.Fprintf(&b, "failure: %s: %s\n", p.failure.what, p.failure.why)
-		if p.failure.container != "" {
-			fmt.Fprintf(&b, "log of: %s (crashed %t)\n", p.failure.container, p.failure.crashed)
+		fmt.Fprintf(&b, "failure: %s: %s\n", p.failure.What, p.failure.Why)
+		if p.failure.Container != "" {
+			fmt.Fprintf(&b, "log of: %s (crashed %t)\n", p.failure.Container, p.failure.Previous)
 		}
 	}
 	fmt.Fprintf(&b, "up %t, done %t", p.up, p.done)
@@ -174,7 +175,7 @@ up false, done true`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got, want := look(see(t, test.objects), noon, false).String(), strings.TrimPrefix(test.want, "\n"); got != want {
+			if got, want := look(see(t, test.objects), noon, criteria{}).String(), strings.TrimPrefix(test.want, "\n"); got != want {
 				t.Errorf("got:\n%s\nwant:\n%s", got, want)
 			}
 		})
@@ -184,10 +185,10 @@ up false, done true`},
 // A job that runs is up, but not complete.
 func TestLookUntilComplete(t *testing.T) {
 	s := see(t, `{apiVersion: batch/v1, kind: Job, metadata: {name: a, uid: a}, status: {active: 1, ready: 1}}`)
-	if look(s, noon, true).up {
+	if look(s, noon, criteria{complete: true}).up {
 		t.Error("up although the job has not completed")
 	}
-	if !look(s, noon, false).up {
+	if !look(s, noon, criteria{}).up {
 		t.Error("not up although the job runs")
 	}
 }
@@ -195,7 +196,7 @@ func TestLookUntilComplete(t *testing.T) {
 func TestLookAtWhatIsNotThereYet(t *testing.T) {
 	s := see(t, fmt.Sprintf(rc, "{}"))
 	s.workloads[0].value = nil
-	if p := look(s, noon, false); p.up || p.done || p.failure != nil {
+	if p := look(s, noon, criteria{}); p.up || p.done || p.failure != nil {
 		t.Errorf("nothing seen yet, and already %v", p)
 	}
 }
@@ -226,7 +227,8 @@ func TestInOrder(t *testing.T) {
 	}
 }
 
-// TestPodsOfAnOldTemplateFailNothing: what they suffer from may have been mended, and they are being replaced.
+// TestPodsOfAnOldTemplateFailNothing: what they suffer from may have been mended, and they are
+// being replaced.
 func TestPodsOfAnOldTemplateFailNothing(t *testing.T) {
 	const text = `{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, uid: a, generation: 2}, spec: {replicas: 1}, status: {observedGeneration: 2, replicas: 2}}
 ---
@@ -241,15 +243,15 @@ func TestPodsOfAnOldTemplateFailNothing(t *testing.T) {
 	}
 	s := see(t, text)
 	s.sets = []*appsv1.ReplicaSet{set("old", "9"), set("new", "10")}
-	if p := look(s, noon, false); p.failure != nil {
+	if p := look(s, noon, criteria{}); p.failure != nil {
 		t.Errorf("fails for a pod of the old replica set: %+v", p.failure)
 	}
 	s.sets = []*appsv1.ReplicaSet{set("old", "11"), set("new", "10")} // rolled back
-	if p := look(s, noon, false); p.failure == nil || p.failure.what != "pod/a-old" {
+	if p := look(s, noon, criteria{}); p.failure == nil || p.failure.What != "pod/a-old" {
 		t.Errorf("the pod of the newest replica set fails nothing: %+v", p.failure)
 	}
 	s.workloads[0].value.SetGeneration(3)
-	if p := look(s, noon, false); p.failure != nil {
+	if p := look(s, noon, criteria{}); p.failure != nil {
 		t.Errorf("fails although the deployment has a template that nobody has looked at: %+v", p.failure)
 	}
 }

@@ -1,6 +1,7 @@
 package up
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -11,10 +12,13 @@ import (
 	"skiff/cli/terminal"
 )
 
-// view shows a picture to a person, and the next one in its place or, where there is no terminal, what has changed.
+// view shows a picture, and the next one in its place or, without a terminal, only what has
+// changed.
 type view interface {
 	show(p picture, now time.Time)
-	// close leaves the last picture standing; clear wipes it away.
+	// tick shows the last picture again, for the time that has passed.
+	tick(now time.Time)
+	// close leaves the last picture on the screen; clear wipes it away.
 	close()
 	clear()
 }
@@ -28,9 +32,12 @@ func newView(s terminal.Streams, start time.Time) view {
 		pending:  style.NewStyle().Foreground(lipgloss.Color("3")),
 		ready:    style.NewStyle().Foreground(lipgloss.Color("2")),
 		finished: style.NewStyle().Foreground(lipgloss.Color("2")),
-		failed:   style.NewStyle().Foreground(lipgloss.Color("1")).Bold(true),
+		failed:   style.NewStyle().Foreground(failedColour).Bold(true),
 	}, faint: style.NewStyle().Faint(true)}
 }
+
+// failedColour is that of what has failed.
+const failedColour = lipgloss.Color("1")
 
 // plain writes a line for each change.
 type plain struct {
@@ -54,8 +61,9 @@ func (v *plain) show(p picture, _ time.Time) {
 	}
 }
 
-func (v *plain) close() {}
-func (v *plain) clear() {}
+func (v *plain) tick(time.Time) {}
+func (v *plain) close()         {}
+func (v *plain) clear()         {}
 
 // live redraws the picture in place, with the time each line has taken.
 type live struct {
@@ -69,6 +77,7 @@ type live struct {
 	took  map[string]time.Duration
 	drawn int
 	frame int
+	last  picture
 }
 
 const (
@@ -81,7 +90,10 @@ var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "
 
 var signs = map[phase]string{ready: "✔", finished: "✔", failed: "✘"}
 
+func (v *live) tick(now time.Time) { v.show(v.last, now) }
+
 func (v *live) show(p picture, now time.Time) {
+	v.last = p
 	v.frame++
 	var b strings.Builder
 	if v.drawn > 0 {
@@ -106,56 +118,100 @@ func (v *live) show(p picture, now time.Time) {
 }
 
 func (v *live) lines(p picture, now time.Time) []string {
+	width := v.terminal.Width(80)
 	name, text := 0, 0
 	for _, l := range p.lines {
-		name, text = max(name, 2*l.depth+len(l.name)), max(text, len(l.text))
+		if !l.note {
+			name, text = max(name, 2*l.depth+lipgloss.Width(l.name)), max(text, lipgloss.Width(l.text))
+		}
 	}
-	width := v.terminal.Width(80)
+	name = min(name, max(width*nameShare/100, shortestName))
 	out := make([]string, len(p.lines))
 	for i, l := range p.lines {
+		if l.note {
+			out[i] = v.faint.Render(cut("   "+strings.Repeat("  ", l.depth)+l.name, width))
+			continue
+		}
 		sign := signs[l.phase]
 		if sign == "" {
 			sign = spinner[v.frame%len(spinner)]
 		}
-		plain := fmt.Sprintf("%s%-*s  %-*s", strings.Repeat("  ", l.depth), name-2*l.depth, l.name, text, l.text)
+		columns := name - 2*l.depth
+		what, state := strings.Repeat("  ", l.depth)+padded(endOf(l.name, columns), columns)+"  ", padded(l.text, text)
 		took := v.elapsed(l, now)
-		if room := width - len(took) - 5; len(plain) > room && room > 0 {
-			plain = plain[:room]
+		if l.depth > 0 && width < narrow {
+			took = ""
 		}
-		out[i] = " " + v.styles[l.phase].Render(sign) + " " + v.colour(plain, l) + " " + v.faint.Render(took)
+		if room := width - len(took) - 5; room > 0 {
+			what = cut(what, room)
+			state = cut(state, room-lipgloss.Width(what))
+		}
+		out[i] = strings.TrimRight(" "+v.styles[l.phase].Render(sign)+" "+what+v.styles[l.phase].Render(state)+" "+v.faint.Render(took), " ")
 	}
 	return out
 }
 
-// colour colours what a line says, and leaves its name as it is.
-func (v *live) colour(plain string, l line) string {
-	head, tail, found := strings.Cut(plain, l.text)
-	if !found || l.text == "" {
-		return plain
+// A narrow screen has room for the state of things as well as for their names: names have so many per cent
+// of it, and at least so many columns.
+const (
+	nameShare    = 50
+	shortestName = 12
+	// narrow is the width below which the times of pods and containers make room.
+	narrow = 60
+)
+
+// endOf is the end of a name that is too long, where names of one workload's pods differ.
+func endOf(name string, columns int) string {
+	runes := []rune(name)
+	if lipgloss.Width(name) <= columns || columns < 2 {
+		return name
 	}
-	return head + v.styles[l.phase].Render(l.text) + tail
+	for len(runes) > 0 && lipgloss.Width(string(runes)) > columns-1 {
+		runes = runes[1:]
+	}
+	return "…" + string(runes)
+}
+
+// cut is the beginning of a text that is wider than so many columns.
+func cut(text string, columns int) string {
+	switch {
+	case lipgloss.Width(text) <= columns:
+		return text
+	case columns <= 0:
+		return ""
+	}
+	return lipgloss.NewStyle().Inline(true).MaxWidth(columns).Render(text)
+}
+
+// padded is a text with as many spaces after it as fill columns of the terminal.
+func padded(text string, columns int) string {
+	return text + strings.Repeat(" ", max(0, columns-lipgloss.Width(text)))
 }
 
 // elapsed is how long a line has been there, or how long it took.
 func (v *live) elapsed(l line, now time.Time) string {
-	first, ok := v.since[l.name]
+	id := cmp.Or(l.id, l.name)
+	first, ok := v.since[id]
 	if !ok {
 		first = now
 		if l.depth == 0 {
 			first = v.start
 		}
-		v.since[l.name] = first
+		if !l.began.IsZero() {
+			first = l.began
+		}
+		v.since[id] = first
 	}
 	took := now.Sub(first)
 	if v.took == nil {
 		v.took = map[string]time.Duration{}
 	}
 	if l.phase == pending {
-		delete(v.took, l.name)
-	} else if t, ok := v.took[l.name]; ok {
+		delete(v.took, id)
+	} else if t, ok := v.took[id]; ok {
 		took = t
 	} else {
-		v.took[l.name] = took
+		v.took[id] = took
 	}
 	return fmt.Sprintf("%.1fs", took.Seconds())
 }

@@ -54,7 +54,8 @@ func TestLiveViewRedraws(t *testing.T) {
 	}
 }
 
-// What does not fit on the screen is counted: a view longer than the screen could not be drawn over.
+// What does not fit on the screen is counted: a view longer than the screen could not be drawn
+// over.
 func TestLiveViewFitsTheScreen(t *testing.T) {
 	var out bytes.Buffer
 	v := newView(terminal.Streams{Err: &out, Terminal: terminal.Terminal{Err: true, Size: func() (terminal.Size, bool) { return terminal.Size{Width: 16, Height: 3}, true }}}, noon)
@@ -66,5 +67,23 @@ func TestLiveViewFitsTheScreen(t *testing.T) {
 	want := " ✔ pod/a   0.0s\n   … and 3 more\n"
 	if out.String() != want {
 		t.Errorf("got:\n%q\nwant:\n%q", out.String(), want)
+	}
+}
+
+// Columns of the terminal are counted, and not bytes: no character is cut apart.
+func TestLiveViewCountsColumns(t *testing.T) {
+	for _, test := range []struct {
+		width int
+		want  string
+	}{
+		{60, " ✔ pod/a  läuft    0.0s\n ✔ pod/b  起動済み 0.0s\n ✔ pod/c  Running  0.0s\n"},
+		{19, " ✔ pod/a  läu 0.0s\n ✔ pod/b  起 0.0s\n ✔ pod/c  Run 0.0s\n"},
+	} {
+		var out bytes.Buffer
+		v := newView(terminal.Streams{Err: &out, Terminal: terminal.Terminal{Err: true, Size: func() (terminal.Size, bool) { return terminal.Size{Width: test.width, Height: 9}, true }}}, noon)
+		v.show(picture{lines: []line{{name: "pod/a", text: "läuft", phase: ready}, {name: "pod/b", text: "起動済み", phase: ready}, {name: "pod/c", text: "Running", phase: ready}}}, noon)
+		if out.String() != test.want {
+			t.Errorf("width %d: got:\n%s\nwant:\n%s", test.width, out.String(), test.want)
+		}
 	}
 }
