@@ -11,8 +11,9 @@ import (
 	"skiff/integration/harness"
 )
 
-// TestBadInput gives both command lines what people get wrong. Each must say what and where, in upstream's words, and end
-// with a code other than 0; what was created before the mistake is reported.
+// TestBadInput gives both command lines what people get wrong. Each must say what and where, in
+// upstream's words, and end with a code other than 0; what was created before the mistake is
+// reported.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	d := harness.Start(t)
@@ -39,7 +40,8 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 	t.Run("duplicate key", func(t *testing.T) {
-		// kubectl itself drops all but the last on the way to JSON, so the server is asked directly.
+		// kubectl itself drops all but the last on the way to JSON, so the server is asked
+		// directly.
 		twice := `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"twice"},"data":{"a":"1"},"data":{"a":"2"}}`
 		for _, cli := range d.CLIs() {
 			r := cli.Try(twice, "create", "--raw", "/api/v1/namespaces/default/configmaps?fieldValidation=Strict", "-f", "-")
@@ -136,8 +138,8 @@ func TestUpSaysWhyItCanNot(t *testing.T) {
 	}
 }
 
-// TestOddInput gives both command lines what is allowed although it does nothing, or nothing good: it is accepted as upstream
-// accepts it, and harms nobody else's objects.
+// TestOddInput gives both command lines what is allowed although it does nothing, or nothing good:
+// it is accepted as upstream accepts it, and harms nobody else's objects.
 func TestOddInput(t *testing.T) {
 	t.Parallel()
 	d := harness.Start(t)
@@ -191,7 +193,8 @@ metadata: {name: never-NAME}
 spec: {schedule: "0 0 31 2 *", jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: main, image: ksfzhaohui/kubia}]}}}}}
 `
 
-// cron: the thirty-first of February is a date like any other, and a place that does not exist is none.
+// cron: the thirty-first of February is a date like any other, and a place that does not exist is
+// none.
 func (o odd) cron() {
 	o.Helper()
 	o.accepted(o.create(neverCron))
@@ -220,7 +223,8 @@ func (o odd) immutable() {
 	o.refused(o.cli.Try("", "patch", "rs", "fixed-"+o.name, "-p", `{"spec":{"selector":{"matchLabels":{"other":"label"}}}}`), "field is immutable")
 }
 
-// rivals: a second controller with the first one's selector takes none of its pods, and makes its own.
+// rivals: a second controller with the first one's selector takes none of its pods, and makes its
+// own.
 func (o odd) rivals() {
 	o.Helper()
 	set := `{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: WHO-NAME}, spec: {replicas: 1, selector: {matchLabels: {app: rivals-NAME}},

@@ -15,10 +15,11 @@ import (
 )
 
 // crashRounds is how often the daemon is killed; SKIFF_CRASH_ROUNDS sets another number.
-const crashRounds = 50
+const crashRounds = 20
 
-// TestKillNine kills the daemon at random moments while pods are created, scaled and deleted. Whatever a client was told had
-// been written must be there afterwards, every desired pod must run exactly once, and no container may be left over.
+// TestKillNine kills the daemon at random moments while pods are created, scaled and deleted.
+// Whatever a client was told had been written must be there afterwards, every desired pod must run
+// exactly once, and no container may be left over.
 func TestKillNine(t *testing.T) {
 	rounds := crashRounds
 	if s := os.Getenv("SKIFF_CRASH_ROUNDS"); s != "" {
@@ -48,15 +49,17 @@ func TestKillNine(t *testing.T) {
 type crash struct {
 	t *testing.T
 	d *harness.Daemon
-	// want is the count of replicas last acknowledged, by controller. A write that was cut off may or may not have been
-	// stored, so told holds what it would have set.
+	// want is the count of replicas last acknowledged, by controller. A write that was cut off may
+	// or may not have been stored, so told holds what it would have set.
 	mu         sync.Mutex
 	want, told map[string]int
-	// records are objects whose creation was acknowledged, deleted the UIDs of pods whose deletion was.
+	// records are objects whose creation was acknowledged, deleted the UIDs of pods whose deletion
+	// was.
 	records, deleted []string
 }
 
-// round lets clients write until the daemon dies under them, starts it again and checks what they were told.
+// round lets clients write until the daemon dies under them, starts it again and checks what they
+// were told.
 func (c *crash) round(random *rand.Rand, round int) {
 	c.t.Helper()
 	after := time.Duration(random.IntN(1200)) * time.Millisecond
@@ -98,7 +101,8 @@ func (c *crash) write(name string, replicas, round int) {
 	}
 }
 
-// deletePods deletes a controller's running pods, one by one, and notes which deletions were acknowledged.
+// deletePods deletes a controller's running pods, one by one, and notes which deletions were
+// acknowledged.
 func (c *crash) deletePods(name string) {
 	cli := c.d.SkiffCLI()
 	r := cli.Try("", "get", "pods", "-l", "app="+name, "--field-selector", "status.phase=Running", "-o",

@@ -16,6 +16,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 
+	"skiff/daemon/datadir"
 	"skiff/integration/harness"
 )
 
@@ -76,7 +77,8 @@ func TestWorkloadsOutliveTheDaemon(t *testing.T) {
 	}
 }
 
-// TestContainersThatVanishComeBack takes containers away behind the daemon's back, while it runs and while it does not.
+// TestContainersThatVanishComeBack takes containers away behind the daemon's back, while it runs
+// and while it does not.
 func TestContainersThatVanishComeBack(t *testing.T) {
 	t.Parallel()
 	d := harness.Start(t)
@@ -182,7 +184,8 @@ func TestKubeconfigOfAKilledDaemon(t *testing.T) {
 	}
 }
 
-// TestWithoutAnEngine starts the daemon where no engine listens: it runs and says so, and up starts nothing.
+// TestWithoutAnEngine starts the daemon where no engine listens: it runs and says so, and up starts
+// nothing.
 func TestWithoutAnEngine(t *testing.T) {
 	t.Parallel()
 	harness.Engine(t) // for -short, and not to build anything where the other tests are skipped
@@ -206,6 +209,63 @@ func TestWithoutAnEngine(t *testing.T) {
 	}
 	if out, err := run("get", "rc"); err != nil || !strings.Contains(out, "No resources found") {
 		t.Errorf("after an up that failed: %v\n%s", err, out)
+	}
+}
+
+// TestTwoDataDirectories: of two daemons that are told no address, the second takes a free port and
+// says so, and keeps it. Each kubeconfig leads to its own daemon.
+func TestTwoDataDirectories(t *testing.T) {
+	t.Parallel()
+	harness.Engine(t)
+	skiff := harness.Build(t).Skiff
+	run := func(dir string, args ...string) (string, error) {
+		cmd := exec.Command(skiff, args...)
+		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SKIFF_LISTEN=") }),
+			"SKIFF_DATA_DIR="+dir, "DOCKER_HOST=unix://"+dir+"/none.sock", "KUBECONFIG=")
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	first, second, third := t.TempDir(), t.TempDir(), t.TempDir()
+	for _, dir := range []string{first, second, third} {
+		t.Cleanup(func() { run(dir, "daemon", "stop"); run(dir, "daemon", "reset", "--yes", "--force") })
+	}
+	// Another instance on this machine may have the usual address already.
+	if out, err := run(first, "daemon", "start"); err != nil {
+		t.Fatalf("the first: %v\n%s", err, out)
+	}
+	address := func(dir string) string {
+		address, err := datadir.Dir(dir).Address()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return address
+	}
+	var before string
+	for _, said := range []string{", because another program has 127.0.0.1:7443\n", ""} {
+		out, err := run(second, "daemon", "start")
+		got := address(second)
+		if err != nil || got == address(first) || !strings.Contains(out, "the daemon's API is at "+got+said) {
+			t.Errorf("the second: %v, at %s\n%s", err, got, out)
+		}
+		if before != "" && got != before {
+			t.Errorf("the second was at %s, and after a restart at %s", before, got)
+		}
+		before = got
+		if out, err := run(second, "daemon", "stop"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	if out, err := run(third, "up", "-f", manifest("kubia-rc.yaml"), "--listen", before); err == nil || !strings.Contains(out, "skiff daemon started\nerror: nothing was started, for no pod can run") {
+		t.Errorf("up without an engine: %v\n%s", err, out)
+	}
+	if got := address(third); got != before {
+		t.Errorf("up --listen %s started a daemon at %s", before, got)
+	}
+	if out, err := run(third, "create", "ns", "third"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := run(first, "get", "ns", "-o", "name"); err != nil || !strings.Contains(out, "namespace/default\n") || strings.Contains(out, "third") {
+		t.Errorf("the first has: %v\n%s", err, out)
 	}
 }
 

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// TestDaemonSet is the tutorial's chapter: a DaemonSet for nodes with an SSD, on a node that has none, gets one and
-// loses it.
+// TestDaemonSet is the tutorial's chapter: a DaemonSet for nodes with an SSD, on a node that has
+// none, gets one and loses it.
 func TestDaemonSet(t *testing.T) {
+	t.Parallel()
 	walkBoth(t, func(w walk) {
 		node := strings.TrimSpace(w.cli.Do("get", "node", "-o", "jsonpath={.items[0].metadata.name}"))
 		w.run("create -f "+manifest("ssd-monitor-daemonset.yaml"), "daemonset.apps/ssd-monitor created")
@@ -82,6 +83,7 @@ Events:
 
 // TestDaemonSetRollback undoes a broken update.
 func TestDaemonSetRollback(t *testing.T) {
+	t.Parallel()
 	walkBoth(t, func(w walk) {
 		w.cli.DoIn(`{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: agent}, spec: {selector: {matchLabels: {app: agent}}, template: {
 			metadata: {labels: {app: agent}},

@@ -35,6 +35,7 @@ kubia-*-?????   1/1     Running   0          *
 kubia-*-?????   1/1     Running   0          *`
 
 func TestDeployment(t *testing.T) {
+	t.Parallel()
 	walkBoth(t, func(w walk) {
 		v2 := otherKubia(w.T, "v2-"+w.cli.Name)
 		w.create("deployment", "kubia", "--image=ksfzhaohui/kubia", "--replicas=3")
@@ -171,6 +172,7 @@ func (w walk) evictions() {
 	w.Helper()
 	w.cli.DoIn(budget(3), "apply", "-f", "-")
 	w.until(soon, "get pdb", "NAME MIN AVAILABLE MAX UNAVAILABLE ALLOWED DISRUPTIONS AGE\nkubia 3 N/A 0 *")
+	w.until(soon, "get pdb kubia -o jsonpath={.status.currentHealthy}/{.status.desiredHealthy}", "3/3")
 	w.run("describe pdb kubia", `
 Name:           kubia
 Namespace:      default

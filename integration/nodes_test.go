@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,13 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
-
 	"skiff/integration/harness"
 )
 
-// startNodes runs a daemon that notices soon when a node fails, with virtual nodes beside the machine's own, on which
-// nothing is scheduled.
+// startNodes runs a daemon that notices soon when a node fails, with virtual nodes beside the
+// machine's own, on which nothing is scheduled.
 func startNodes(t *testing.T, names ...string) (*harness.Daemon, harness.CLI) {
 	t.Helper()
 	d := harness.Start(t, "--node-name", "machine", "--node-monitor-grace-period", "1s", "--default-not-ready-toleration-seconds", "1")
@@ -27,7 +24,8 @@ func startNodes(t *testing.T, names ...string) (*harness.Daemon, harness.CLI) {
 	return d, c
 }
 
-// onNodes is how many ready pods each node has, as "a=1 b=2"; pods that are being deleted do not count.
+// onNodes is how many ready pods each node has, as "a=1 b=2"; pods that are being deleted do not
+// count.
 func onNodes(c harness.CLI) string {
 	out := c.Do("get", "pods", "-o", `jsonpath={range .items[*]}{.spec.nodeName}={.status.conditions[?(@.type=="Ready")].status}={.metadata.deletionTimestamp}{"\n"}{end}`)
 	count := map[string]int{}
@@ -55,32 +53,8 @@ func awaitOnNodes(t *testing.T, c harness.CLI, limit time.Duration, want string)
 	harness.Until(t, limit, "ready pods are "+want, func() bool { got = onNodes(c); return got == want })
 }
 
-// raw is how long the engine takes to create and start n containers at once, without skiff.
-func raw(t *testing.T, d *harness.Daemon, n int) time.Duration {
-	t.Helper()
-	began := time.Now()
-	done := make(chan error, n)
-	for range n {
-		go func() {
-			made, err := d.Engine.ContainerCreate(t.Context(), &container.Config{Image: "ksfzhaohui/kubia"}, &container.HostConfig{}, nil, nil, "")
-			if err == nil {
-				t.Cleanup(func() {
-					d.Engine.ContainerRemove(context.Background(), made.ID, container.RemoveOptions{Force: true}) //nolint:errcheck // the test has ended
-				})
-				err = d.Engine.ContainerStart(t.Context(), made.ID, container.StartOptions{})
-			}
-			done <- err
-		}()
-	}
-	for range n {
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-	}
-	return time.Since(began)
-}
-
-// TestNodeFailure is what the tutorial could not show: a node fails, its pods come up on others, and it returns.
+// TestNodeFailure is what the tutorial could not show: a node fails, its pods come up on others,
+// and it returns.
 func TestNodeFailure(t *testing.T) {
 	t.Parallel()
 	d, c := startNodes(t, "worker-1", "worker-2", "worker-3")
@@ -92,17 +66,20 @@ func TestNodeFailure(t *testing.T) {
 		t.Fatalf("%d containers run on worker-2, want 2", len(before))
 	}
 
-	alone := raw(t, d, 2)
 	began := time.Now()
 	if got := c.Do("node", "stop", "worker-2"); got != "node/worker-2 stopped\n" {
 		t.Errorf("stop printed %q", got)
 	}
+	if got := running(d, "skiff/node=worker-2"); len(got) > 0 {
+		t.Errorf("stop has returned, and containers of the node still run: %v", got)
+	}
 	awaitOnNodes(t, c, soon, "worker-1=3 worker-3=3")
 	took := time.Since(began)
-	t.Logf("replaced after %s; the periods are 2 s, the engine alone takes %s", took, alone)
-	// Asking costs time as well: each look is a process of its own.
-	if limit := 2*time.Second + 2*alone + time.Second; took > limit {
-		t.Errorf("the pods were replaced after %s, want at most %s", took, limit)
+	t.Logf("replaced after %s; the periods are 2 s", took)
+	// The bench holds how fast it is. Here other tests run beside it, and what counts is that the
+	// short periods hold: with the default ones nothing happens for 40 seconds.
+	if took > 20*time.Second {
+		t.Errorf("the pods were replaced after %s", took)
 	}
 	if got := running(d, "skiff/node=worker-2"); len(got) > 0 {
 		t.Errorf("containers of the failed node still run: %v", got)

@@ -4,9 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,20 +13,12 @@ import (
 	"skiff/integration/harness"
 )
 
-// TestPull pulls from a registry of the test's own: slowly, so that the progress is seen, and with an image pull secret.
+// TestPull pulls from a registry of the test's own: slowly, so that the progress is seen, and with
+// an image pull secret.
 func TestPull(t *testing.T) {
 	t.Parallel()
 	d := harness.Start(t)
-	program := filepath.Join(t.TempDir(), "program")
-	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", program, "./examples/kubia/app")
-	build.Dir, build.Env = harness.Root(), append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	binary, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := harness.Program(t, "./examples/kubia/app")
 	padding := make([]byte, 4<<20)
 	if _, err := rand.Read(padding); err != nil {
 		t.Fatal(err)
@@ -38,7 +27,8 @@ func TestPull(t *testing.T) {
 	r.User, r.Password, r.PerSecond = "me", "secret", 3<<20
 	ref := r.Host + "/team/kubia:v1"
 	t.Cleanup(func() {
-		// The test's daemon may still have a container of it, so the tag goes by force; the rest goes with that.
+		// The test's daemon may still have a container of it, so the tag goes by force; the rest
+		// goes with that.
 		_, err := d.Engine.ImageRemove(context.WithoutCancel(t.Context()), ref, image.RemoveOptions{Force: true, PruneChildren: true})
 		if err != nil {
 			t.Error(err)

@@ -23,8 +23,10 @@ spec:
   - {type: Container, default: {cpu: 200m}, max: {cpu: "1"}}
 `
 
-// TestQuota has three pods of a ReplicaSet come up against a quota for two. The third comes when there is room.
+// TestQuota has three pods of a ReplicaSet come up against a quota for two. The third comes when
+// there is room.
 func TestQuota(t *testing.T) {
+	t.Parallel()
 	walkBoth(t, func(w walk) {
 		matches(w.T, w.cli.DoIn(limitedNamespace, "apply", "-f", "-"), "resourcequota/small created\nlimitrange/sizes created")
 		w.until(soon, "describe quota small", `
@@ -91,13 +93,18 @@ func (w walk) limited() {
 
 // TestProxy reaches a pod over HTTP through the API, by itself and as a service's.
 func TestProxy(t *testing.T) {
+	t.Parallel()
 	walkBoth(t, func(w walk) {
 		w.run("create -f "+manifest("kubia-rc.yaml"), "replicationcontroller/kubia created")
 		w.cli.DoIn("apiVersion: v1\nkind: Service\nmetadata: {name: kubia}\nspec: {selector: {app: kubia}, ports: [{port: 80, targetPort: 8080}]}\n", "create", "-f", "-")
 		w.until(soon, "get rc", "NAME DESIRED CURRENT READY AGE\nkubia 3 3 3 *")
 		all := w.pods("app=kubia")
 		const root = "get --raw /api/v1/namespaces/default/"
-		w.run(root+"pods/"+all[0]+":8080/proxy/", "You've hit "+all[0])
+		for _, pod := range all { // without a readiness probe they are ready before the app listens
+			harness.Until(w, soon, "pod "+pod+" answers", func() bool {
+				return w.cli.Try("", strings.Fields(root+"pods/"+pod+":8080/proxy/")...).Out == "You've hit "+pod+"\n"
+			})
+		}
 		w.run(root+"pods/http:"+all[0]+":8080/proxy/some/path?q=1", "You've hit "+all[0])
 		hit := w.cli.Do(strings.Fields(root + "services/kubia:80/proxy/")...)
 		if name := strings.TrimSpace(strings.TrimPrefix(hit, "You've hit ")); !strings.Contains(strings.Join(all, " "), name) {
@@ -110,8 +117,10 @@ func TestProxy(t *testing.T) {
 	})
 }
 
-// TestNamespaceOfFinalizers deletes a namespace in which a finalizer holds an object back, and then does not.
+// TestNamespaceOfFinalizers deletes a namespace in which a finalizer holds an object back, and then
+// does not.
 func TestNamespaceOfFinalizers(t *testing.T) {
+	t.Parallel()
 	walkBoth(t, func(w walk) {
 		w.run("create namespace held", "namespace/held created")
 		w.cli.DoIn("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: held, namespace: held, finalizers: [example.com/hold]}\n", "create", "-f", "-")

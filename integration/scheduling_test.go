@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// TestScheduling has pods wait for a label, for a port and for the room that others take, and says why each of them waits.
+// TestScheduling has pods wait for a label, for a port and for the room that others take, and says
+// why each of them waits.
 func TestScheduling(t *testing.T) {
+	t.Parallel()
 	walkBoth(t, func(w walk) {
 		w.waitForLabel()
 		w.waitForPort()

@@ -38,9 +38,10 @@ spec:
     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
 `
 
-// TestStatefulSetKeepsItsData: a pod that is deleted comes back under its name and finds its data; the data goes with
-// the claim, and not before.
+// TestStatefulSetKeepsItsData: a pod that is deleted comes back under its name and finds its data;
+// the data goes with the claim, and not before.
 func TestStatefulSetKeepsItsData(t *testing.T) {
+	t.Parallel()
 	diaryImage(t)
 	walkBoth(t, func(w walk) {
 		if got := w.cli.DoIn(diarySet, "create", "-f", "-"); got != "statefulset.apps/kubia created\n" {
@@ -85,7 +86,8 @@ func (w walk) started(pod string, n int) {
 	harness.Until(w.T, soon, pod+" says "+want, func() bool { return w.cli.Try("", "logs", pod).Out == want })
 }
 
-// diaryImage makes the image of diarySet, until the test ends. The example's own may be another run's, of another time.
+// diaryImage makes the image of diarySet, until the test ends. The example's own may be another
+// run's, of another time.
 func diaryImage(t *testing.T) {
 	t.Helper()
 	engine := harness.Engine(t)
@@ -99,7 +101,7 @@ func diaryImage(t *testing.T) {
 	})
 }
 
-// volumes are the names of the daemon's volumes on the engine.
+// volumes are the names of the volumes of the daemon's pods on the engine.
 func (w walk) volumes() []string {
 	w.Helper()
 	own := filters.NewArgs(filters.Arg("label", "skiff/instance="+w.d.Instance()))
@@ -109,14 +111,16 @@ func (w walk) volumes() []string {
 	}
 	var names []string
 	for _, v := range list.Volumes {
-		names = append(names, v.Name)
+		if v.Labels["skiff/router"] == "" { // that is the router's own
+			names = append(names, v.Name)
+		}
 	}
 	return names
 }
 
-// TestStatefulSetUpdates changes the template: the highest ordinal is replaced first; a broken update stops there, and
-// is undone once the broken pod is out of the way.
-func TestStatefulSetUpdates(t *testing.T) {
+// TestStatefulSetUpdates changes the template: the highest ordinal is replaced first; a broken
+// update stops there, and is undone once the broken pod is out of the way.
+func TestStatefulSetUpdates(t *testing.T) { // not beside the other: they share an image, and take it away
 	diaryImage(t)
 	walkBoth(t, func(w walk) {
 		w.cli.DoIn(strings.Replace(diarySet, "image: skiff/diary", "image: skiff/diary\n        imagePullPolicy: Never", 1), "create", "-f", "-")

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// matches compares what was printed with what was expected, line by line and word by word: columns may be wider, and a word
-// of the expectation may hold wildcards as in path.Match. A last word "…" stands for any number of words, and a line "..." stands for any number of lines.
+// matches compares what was printed with what was expected, line by line and word by word: columns
+// may be wider, and a word of the expectation may hold wildcards as in path.Match. A last word "…"
+// stands for any number of words, and a line "..." stands for any number of lines.
 func matches(t *testing.T, got, want string) {
 	t.Helper()
 	if !linesMatch(lines(got), lines(want)) {

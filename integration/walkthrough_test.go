@@ -63,7 +63,7 @@ func (w walk) pods(selector string) []string {
 	return strings.Fields(w.cli.Do("get", "pods", "-l", selector, "-o", "jsonpath={.items[*].metadata.name}"))
 }
 
-const soon = 30 * time.Second
+const soon = time.Minute
 
 const threeKubias = `
 NAME          READY   STATUS    RESTARTS   AGE   LABELS
@@ -145,7 +145,8 @@ func (w walk) scale() {
 	w.until(time.Minute, "get pods", "NAME READY STATUS RESTARTS AGE\nkubia-????? 1/1 Running 0 *\nkubia-????? 1/1 Running 0 *\nkubia-????? 1/1 Running 0 *")
 }
 
-// orphan deletes the controller alone, and a ReplicaSet with a set-based selector takes its pods over.
+// orphan deletes the controller alone, and a ReplicaSet with a set-based selector takes its pods
+// over.
 func (w walk) orphan() {
 	w.Helper()
 	r := w.cli.Try("", "delete", "rc", "kubia", "--cascade=false")
@@ -190,14 +191,15 @@ Events:            <none>`)
 	})
 }
 
-// TestLivenessProbe runs the tutorial's first manifest, unchanged: the app falls sick after five requests, is killed and
-// comes back.
+// TestLivenessProbe runs the tutorial's first manifest, unchanged: the app falls sick after five
+// requests, is killed and comes back.
 func TestLivenessProbe(t *testing.T) {
 	t.Parallel() // it mostly waits
 	walkBoth(t, func(w walk) {
 		w.run("create -f "+manifest("kubia-liveness-probe.yaml"), "pod/kubia-liveness created")
 		w.until(soon, "get pods", "NAME READY STATUS RESTARTS AGE\nkubia-liveness 1/1 Running 0 *")
-		// Five good probes, three bad ones ten seconds apart, and thirty seconds of grace that the app ignores.
+		// Five good probes, three bad ones ten seconds apart, and thirty seconds of grace that the
+		// app ignores.
 		w.until(3*time.Minute, "get pods", "NAME READY STATUS RESTARTS AGE\nkubia-liveness 1/1 Running 1 * ago) *")
 		got := w.cli.Do("describe", "po", "kubia-liveness")
 		for _, want := range []string{

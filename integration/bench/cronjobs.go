@@ -17,8 +17,8 @@ const (
 	lead = 20 * time.Second
 )
 
-// cronJobs measures, from the beginning of the minute in which a thousand CronJobs are due, to the pod of the last one Running
-// on simulated nodes.
+// cronJobs measures, from the beginning of the minute in which a thousand CronJobs are due, to the
+// pod of the last one Running on simulated nodes.
 func cronJobs(ctx context.Context, b *bench) ([]row, error) {
 	d, err := b.start("cron")
 	if err != nil {

@@ -20,15 +20,25 @@ import (
 	"skiff/examples/kubia/images"
 )
 
-// bench holds what the scenarios share: the engine, the binary, and one daemon that runs throughout.
+// bench holds what the scenarios share: the engine, the binary, and one daemon that runs
+// throughout.
 type bench struct {
 	engine *client.Client
 	rounds int
-	skiff  string
-	dir    string
-	made   []string // images that were not there before
-	main   *daemon
-	kube   kubernetes.Interface
+	// rollouts is how many the scenario of that name does.
+	rollouts int
+	// soak is how long the scenario of that name lasts.
+	soak  time.Duration
+	skiff string
+	dir   string
+	made  []string // images that were not there before
+	// netload is the program that loads the network, on this machine; empty until it is needed.
+	netload string
+	main    *daemon
+	// best is the fastest way for raw Engine calls, and bestOwn the fastest on a user-defined
+	// network.
+	best, bestOwn rawWay
+	kube          kubernetes.Interface
 }
 
 func (b *bench) setUp(ctx context.Context) (err error) {
@@ -42,7 +52,14 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	built := b.skiff
 	if built == "" {
 		built = filepath.Join(b.dir, "built")
-		cmd := exec.CommandContext(ctx, "go", "build", "-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs",
+		if out, err := exec.CommandContext(ctx, "go", "generate", "skiff/network/program").CombinedOutput(); err != nil {
+			return fmt.Errorf("building the router: %w\n%s", err, out)
+		}
+		modfile, err := exec.CommandContext(ctx, "go", "run", "skiff/release").Output()
+		if err != nil {
+			return fmt.Errorf("preparing the release's go.mod: %w", err)
+		}
+		cmd := exec.CommandContext(ctx, "go", "build", "-modfile", strings.TrimSpace(string(modfile)), "-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs,kustomize_disable_go_plugin_support",
 			"-ldflags", "-s -w -linkmode external -extldflags -static", "-o", built, "skiff")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -60,9 +77,10 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	return err
 }
 
-// install puts the binary in place as a download or an unpacked archive does, in small pieces. That matters to the resident
-// memory: since Linux 6.18 a program is charged with all of a folio of the page cache when it touches a page of it, and what a
-// linker has written at one go lies in folios of 2 MiB.
+// install puts the binary in place as a download or an unpacked archive does, in small pieces. That
+// matters to the resident memory: since Linux 6.18 a program is charged with all of a folio of the
+// page cache when it touches a page of it, and what a linker has written at one go lies in folios
+// of 2 MiB.
 func install(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -92,6 +110,15 @@ type daemon struct {
 	cmd        *exec.Cmd
 	execed     time.Time
 	ready      time.Time
+}
+
+// logEnd is what the daemon has logged of late.
+func (d *daemon) logEnd() string {
+	text, err := os.ReadFile(d.dir + ".log")
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-4<<10):])
 }
 
 // start runs a daemon and returns when it says that its API answers.

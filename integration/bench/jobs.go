@@ -19,8 +19,8 @@ const jobCompletions, jobParallelism = 20, 5
 // trueArgs make the example's app end at once, as `true` does.
 var trueArgs = []string{"-batch=1ms"}
 
-// jobs measures a Job of 20 completions, 5 at a time, from the create to its condition Complete, beside the raw work of 20
-// containers that are created, started and waited for, 5 at a time.
+// jobs measures a Job of 20 completions, 5 at a time, from the create to its condition Complete,
+// beside the raw work of 20 containers that are created, started and waited for, 5 at a time.
 func jobs(ctx context.Context, b *bench) ([]row, error) {
 	var ours, raw []time.Duration
 	for i := range b.rounds {
@@ -38,7 +38,7 @@ func jobs(ctx context.Context, b *bench) ([]row, error) {
 }
 
 func (b *bench) rawJob(ctx context.Context) (took time.Duration, err error) {
-	net, dropNet, err := b.rawNetwork(ctx)
+	net, dropNet, err := b.rawNetwork(ctx, b.best)
 	if err != nil {
 		return 0, err
 	}

@@ -11,12 +11,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// What passes by agreement before a failed node's pod is replaced: the grace period for which a node may be silent, and the time
-// for which a pod tolerates that it is not ready.
+// What passes by agreement before a failed node's pod is replaced: the grace period for which a
+// node may be silent, and the time for which a pod tolerates that it is not ready.
 const silence, tolerance = time.Second, time.Second
 
-// nodeFailure measures from a virtual node's failure to its pod's replacement Running on another, less the configured periods,
-// beside one raw create and start.
+// nodeFailure measures from a virtual node's failure to its pod's replacement Running on another,
+// less the configured periods, beside one raw create and start.
 func nodeFailure(ctx context.Context, b *bench) ([]row, error) {
 	// One node fails after the other here, sooner than at the usual rate of one in ten seconds.
 	d, err := b.start("nodes", "--node-eviction-rate=10", fmt.Sprintf("--node-monitor-grace-period=%s", silence), fmt.Sprintf("--default-not-ready-toleration-seconds=%d", int(tolerance.Seconds())))
@@ -33,7 +33,7 @@ func nodeFailure(ctx context.Context, b *bench) ([]row, error) {
 	}
 	var ours, raw []time.Duration
 	for i := range b.rounds {
-		r, err := b.rawReplicas(ctx, 1)
+		r, err := b.rawReplicas(ctx, b.best, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +92,8 @@ func (d *daemon) failureRound(ctx context.Context, kube kubernetes.Interface, na
 	return took, p.until(ctx, time.Minute, "pods gone", gone)
 }
 
-// node calls skiff's own command for nodes: they fail at a word of skiff's, not at one of Kubernetes' API.
+// node calls skiff's own command for nodes: they fail at a word of skiff's, not at one of
+// Kubernetes' API.
 func (d *daemon) node(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, d.skiff, append([]string{"node"}, args...)...)
 	cmd.Env = append(cmd.Environ(), "SKIFF_DATA_DIR="+d.dir, "KUBECONFIG=")

@@ -17,8 +17,8 @@ const (
 	manyPods       = 10_000
 )
 
-// simulated measures pods on simulated nodes, from the create of their ReplicaSet to the last one Ready, and what each
-// costs the daemon: that must not grow with their number.
+// simulated measures pods on simulated nodes, from the create of their ReplicaSet to the last one
+// Ready, and what each costs the daemon: that must not grow with their number.
 func simulated(ctx context.Context, b *bench) ([]row, error) {
 	few, err := b.simulatedRound(ctx, "sim-few", fewPods)
 	if err != nil {

@@ -257,7 +257,8 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// TestLists: no spec is both passing and failing, the quick subset passes, and each failure has its reason.
+// TestLists: no spec is both passing and failing, the quick subset passes, and each failure has its
+// reason.
 func TestLists(t *testing.T) {
 	read := func(file string) map[string]string {
 		list, err := readList(file)

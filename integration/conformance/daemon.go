@@ -16,7 +16,8 @@ type daemon struct {
 	cmd        *exec.Cmd
 }
 
-// startDaemon runs a daemon, built from root unless there is a binary, and returns when its API answers. Its log goes to out.
+// startDaemon runs a daemon, built from root unless there is a binary, and returns when its API
+// answers. Its log goes to out.
 func startDaemon(ctx context.Context, root, skiff, out string) (d *daemon, err error) {
 	d = &daemon{skiff: skiff}
 	if d.dir, err = os.MkdirTemp("", "skiff-conformance-"); err != nil {
@@ -25,7 +26,7 @@ func startDaemon(ctx context.Context, root, skiff, out string) (d *daemon, err e
 	if d.skiff == "" {
 		d.skiff = filepath.Join(d.dir, "skiff")
 		say("building skiff")
-		if err := goBuild(ctx, root, d.skiff, "-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs"); err != nil {
+		if err := buildSkiff(ctx, root, d.skiff); err != nil {
 			return nil, errors.Join(err, os.RemoveAll(d.dir))
 		}
 	}
@@ -42,7 +43,8 @@ func startDaemon(ctx context.Context, root, skiff, out string) (d *daemon, err e
 	d.cmd = exec.Command(d.skiff, "daemon", "run", "--data-dir", d.data(), "--listen", "127.0.0.1:0", "--node-name", "conformance")
 	d.cmd.Stdout, d.cmd.Stderr, d.cmd.ExtraFiles = log, log, []*os.File{tell}
 	d.cmd.Env = append(os.Environ(), "SKIFF_READY_FD=3")
-	// An interrupt at the terminal is ours to act on; the daemon ends with this process whatever happens.
+	// An interrupt at the terminal is ours to act on; the daemon ends with this process whatever
+	// happens.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	err = d.cmd.Start()
 	tell.Close()
@@ -79,4 +81,20 @@ func (d *daemon) reset(ctx context.Context) error {
 	}
 	_, resetErr := output(exec.CommandContext(ctx, d.skiff, "daemon", "reset", "--yes", "--data-dir", d.data()))
 	return errors.Join(err, resetErr, os.RemoveAll(d.dir))
+}
+
+// buildSkiff builds skiff as it is released, though not as one static file.
+func buildSkiff(ctx context.Context, root, to string) error {
+	cmd := exec.CommandContext(ctx, "go", "generate", "./network/...")
+	cmd.Dir = root
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the router: %w\n%s", err, text)
+	}
+	release := exec.CommandContext(ctx, "go", "run", "./release")
+	release.Dir = root
+	modfile, err := output(release)
+	if err != nil {
+		return fmt.Errorf("preparing the release's go.mod: %w", err)
+	}
+	return goBuild(ctx, root, to, "-modfile", modfile, "-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs,kustomize_disable_go_plugin_support")
 }

@@ -13,7 +13,8 @@ import (
 	"strings"
 )
 
-// kitchen is where images are made: a workplace on disk, the programs built so far, and what is needed of this machine.
+// kitchen is where images are made: a workplace on disk, the programs built so far, and what is
+// needed of this machine.
 type kitchen struct {
 	*suite
 	dir       string
@@ -50,8 +51,8 @@ func recipes() []recipe {
 	}
 }
 
-// makeImages makes the images that the engine lacks and returns their names, which are to be removed in the end. It returns
-// what it has made also when it fails.
+// makeImages makes the images that the engine lacks and returns their names, which are to be
+// removed in the end. It returns what it has made also when it fails.
 func makeImages(ctx context.Context, s *suite, webserver string) (made []string, err error) {
 	k := &kitchen{suite: s, webserver: webserver}
 	if k.tags, err = imageTags(s.sources); err != nil {
@@ -152,7 +153,7 @@ func (k *kitchen) goProgram(ctx context.Context, pkg string) (string, error) {
 
 // tools are the programs that images are made of and with, and the Debian packages that hold them.
 var tools = map[string]string{
-	"busybox": "busybox-static", "bash": "bash", "dig": "bind9-dnsutils", "nc": "netcat-openbsd", "ip": "iproute2", "ss": "iproute2",
+	"busybox": "busybox-static", "getent": "libc-bin", "bash": "bash", "dig": "bind9-dnsutils", "nc": "netcat-openbsd", "ip": "iproute2", "ss": "iproute2",
 	"iperf": "iperf", "curl": "curl", "gcc": "gcc libc6-dev", "ldd": "libc-bin", "docker": "docker-cli",
 }
 

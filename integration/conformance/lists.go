@@ -22,8 +22,8 @@ const unexplained = "Not looked into yet"
 // listed is a spec in a list, with the heading it is under.
 type listed struct{ heading, name string }
 
-// readList reads a list of specs: names one a line, headings that begin with "## ", comments with "#". A file that is not
-// there is an empty list.
+// readList reads a list of specs: names one a line, headings that begin with "## ", comments with
+// "#". A file that is not there is an empty list.
 func readList(file string) ([]listed, error) {
 	raw, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -64,8 +64,8 @@ func formatList(comment string, list []listed) string {
 	return b.String()
 }
 
-// merge brings the two lists up to what a run has found. What was not run stays where it was; a spec that fails keeps the
-// reason it failed for before.
+// merge brings the two lists up to what a run has found. What was not run stays where it was; a
+// spec that fails keeps the reason it failed for before.
 func merge(specs []spec, r results, passing, failing []listed) (nowPassing, nowFailing []listed) {
 	was := map[string]string{} // a failing spec's heading
 	for _, l := range failing {

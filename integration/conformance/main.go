@@ -1,6 +1,7 @@
-// Command conformance runs the official Kubernetes conformance specs against skiff: it builds the e2e suite out of the Go
-// module k8s.io/kubernetes, makes the images that the specs name on the local engine, starts a daemon with a data directory of
-// its own, runs specs and says how many passed, by group. Nothing is pulled from a registry.
+// Command conformance runs the official Kubernetes conformance specs against skiff: it builds the
+// e2e suite out of the Go module k8s.io/kubernetes, makes the images that the specs name on the
+// local engine, starts a daemon with a data directory of its own, runs specs and says how many
+// passed, by group. Nothing is pulled from a registry.
 //
 //	go run . -list passing.txt
 //	go run . -group sig-node -procs 4

@@ -29,8 +29,9 @@ func downloadSources(ctx context.Context, version string) (string, error) {
 	return answer.Dir, nil
 }
 
-// prepareModule writes the module in which the suite is built. Sums come from upstream; those of the staging modules, which
-// upstream's go.sum can not hold, the go command adds, checked by its checksum database.
+// prepareModule writes the module in which the suite is built. Sums come from upstream; those of
+// the staging modules, which upstream's go.sum can not hold, the go command adds, checked by its
+// checksum database.
 func (s *suite) prepareModule(ctx context.Context) error {
 	if err := os.MkdirAll(s.module(), 0o755); err != nil {
 		return err
@@ -61,8 +62,9 @@ var (
 	stagingPaths  = regexp.MustCompile(`(?m)^\s*(k8s\.io/[a-z-]+) => \./staging/.*$`)
 )
 
-// suiteModule makes a go.mod that can build the packages of Kubernetes' own module out of upstream's: the same requirements,
-// and in place of the folders in staging/ the modules that are published from them as v0.X.Y.
+// suiteModule makes a go.mod that can build the packages of Kubernetes' own module out of
+// upstream's: the same requirements, and in place of the folders in staging/ the modules that are
+// published from them as v0.X.Y.
 func suiteModule(upstream, version string) string {
 	published := "v0." + strings.TrimPrefix(version, "v1.")
 	var b strings.Builder

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// busyboxRoot is a file system of busybox alone, plain or, as the specs need it, with bash for a shell: Debian's busybox drops
-// environment variables whose names are no names of shell variables, and prefers its own applets to programs of the same name.
+// busyboxRoot is a file system of busybox alone, plain or, as the specs need it, with bash for a
+// shell: Debian's busybox drops environment variables whose names are no names of shell variables,
+// and prefers its own applets to programs of the same name.
 func (k *kitchen) busyboxRoot(ctx context.Context, bash bool) (rootFS, error) {
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
@@ -67,13 +68,14 @@ func makePause(ctx context.Context, k *kitchen, image string) error {
 	return load(ctx, r, image, "USER 65535:65535", `ENTRYPOINT ["/pause"]`)
 }
 
-// makeAgnhost makes the image most specs use: one program that plays many parts, and the tools that specs call beside it.
+// makeAgnhost makes the image most specs use: one program that plays many parts, and the tools that
+// specs call beside it.
 func makeAgnhost(ctx context.Context, k *kitchen, image string) error {
 	r, err := k.busyboxRoot(ctx, true)
 	if err != nil {
 		return err
 	}
-	for _, tool := range []string{"dig", "curl", "ss", "iperf", "nc", "ip"} {
+	for _, tool := range []string{"dig", "curl", "ss", "iperf", "nc", "ip", "getent"} {
 		file, err := exec.LookPath(tool)
 		if err != nil {
 			return err
@@ -97,7 +99,8 @@ func makeAgnhost(ctx context.Context, k *kitchen, image string) error {
 	return load(ctx, r, image, searchPath, `ENTRYPOINT ["/agnhost"]`, `CMD ["pause"]`, "EXPOSE 80 8080 8081 9376 5000")
 }
 
-// onAgnhost makes an image that shares agnhost's layer. Its folder of upstream's, if there is one, is the build's context.
+// onAgnhost makes an image that shares agnhost's layer. Its folder of upstream's, if there is one,
+// is the build's context.
 func onAgnhost(lines ...string) func(context.Context, *kitchen, string) error {
 	return func(ctx context.Context, k *kitchen, image string) error {
 		r := rootFS{}

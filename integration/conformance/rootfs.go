@@ -46,8 +46,8 @@ func (r rootFS) file(name, from string, mode int64) { r[name] = entry{mode: mode
 
 var absolutePath = regexp.MustCompile(`/\S+`)
 
-// program copies a program of this machine together with the libraries it is linked to, and makes it known in /usr/bin under
-// the last part of its path, in place of an applet of busybox.
+// program copies a program of this machine together with the libraries it is linked to, and makes
+// it known in /usr/bin under the last part of its path, in place of an applet of busybox.
 func (r rootFS) program(ctx context.Context, file string) error {
 	real, err := filepath.EvalSymlinks(file)
 	if err != nil {

@@ -81,7 +81,8 @@ func (s *suite) run(ctx context.Context, o runOptions) (results, error) {
 	return read.results(), nil
 }
 
-// progress counts the specs that have ended in ginkgo's output, where each is a bullet, and says so now and then.
+// progress counts the specs that have ended in ginkgo's output, where each is a bullet, and says so
+// now and then.
 type progress struct {
 	of, done, failed int
 	every            time.Duration

@@ -63,7 +63,8 @@ func (r results) unsteady() []string {
 	return out
 }
 
-// report is what ginkgo writes with --json-report (github.com/onsi/ginkgo/v2/types.Report), as far as it is needed.
+// report is what ginkgo writes with --json-report (github.com/onsi/ginkgo/v2/types.Report), as far
+// as it is needed.
 type report []struct {
 	SpecReports []struct {
 		ContainerHierarchyTexts []string
@@ -117,7 +118,8 @@ func (r report) results() results {
 	return out
 }
 
-// choose picks the specs that the options ask for. A list that names a spec which does not exist is an error.
+// choose picks the specs that the options ask for. A list that names a spec which does not exist is
+// an error.
 func choose(all []spec, o options) ([]spec, error) {
 	focus, err := regexp.Compile(o.focus)
 	if err != nil {

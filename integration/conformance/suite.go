@@ -37,7 +37,8 @@ func (s *suite) module() string         { return filepath.Join(s.cache, "module-
 // kubectl is of the suite's version: specs look for words in what it prints.
 func (s *suite) kubectl() string { return s.bin("kubectl-" + s.version) }
 
-// hasSuite asks the binary for its version: a cache filled by another version of this program must not pass for ours.
+// hasSuite asks the binary for its version: a cache filled by another version of this program must
+// not pass for ours.
 func (s *suite) hasSuite(ctx context.Context) bool {
 	out, err := exec.CommandContext(ctx, s.bin("e2e.test"), "--version").Output()
 	return err == nil && strings.TrimSpace(string(out)) == s.version
@@ -48,7 +49,8 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// build compiles what the cache lacks, as upstream's release does: static binaries with the version in them.
+// build compiles what the cache lacks, as upstream's release does: static binaries with the version
+// in them.
 func (s *suite) build(ctx context.Context) error {
 	flags, err := s.versionFlags()
 	if err != nil {
@@ -63,7 +65,7 @@ func (s *suite) build(ctx context.Context) error {
 		what  string
 		args  []string
 	}{
-		{s.hasSuite(ctx), "the e2e suite, ten minutes on two cores", []string{"test", "-c", "-ldflags", flags, "-o", s.bin("e2e.test"), kubernetes + "/test/e2e"}},
+		{s.hasSuite(ctx), "the e2e suite, ten minutes on two cores", []string{"test", "-c", "-vet=off", "-ldflags", flags, "-o", s.bin("e2e.test"), kubernetes + "/test/e2e"}},
 		{exists(s.bin("ginkgo")), "ginkgo", []string{"build", "-ldflags", "-s -w", "-o", s.bin("ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo"}},
 		{exists(s.kubectl()), "kubectl", []string{"build", "-ldflags", flags, "-o", s.kubectl(), kubernetes + "/cmd/kubectl"}},
 	} {

@@ -1,5 +1,6 @@
-// Package harness runs skiff as its users do, for the tests on a real engine: it builds the binary, starts daemons with data
-// directories of their own, calls the two command lines, and leaves the engine as it was.
+// Package harness runs skiff as its users do, for the tests on a real engine: it builds the binary,
+// starts daemons with data directories of their own, calls the two command lines, and leaves the
+// engine as it was.
 package harness
 
 import (
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,9 +24,11 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
+	"github.com/docker/docker/pkg/stdcopy"
 
 	"skiff/examples/kubia/images"
 )
@@ -38,17 +42,18 @@ var build struct {
 	err  error
 }
 
-// example tells whether the example's images have been made.
+// example reports whether the example's images have been made.
 var example struct {
 	once sync.Once
 	err  error
 }
 
-// atOnce is how many parallel tests run at a time unless -parallel says otherwise: they mostly wait, for grace periods and
-// for probes, so there may be more of them than the machine has cores.
+// atOnce is how many parallel tests run at a time unless -parallel says otherwise: they mostly
+// wait, for grace periods and for probes, so there may be more of them than the machine has cores.
 const atOnce = 4
 
-// Main is the TestMain of a package that uses the harness: it removes what was built, images included.
+// Main is the TestMain of a package that uses the harness: it removes what was built, images
+// included.
 func Main(m *testing.M) {
 	flag.Parse()
 	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue && runtime.GOMAXPROCS(0) < atOnce {
@@ -63,7 +68,7 @@ func Main(m *testing.M) {
 	missing := images.Missing(ctx, engine)
 	code := m.Run()
 	if _, err := engine.Ping(ctx); err == nil {
-		if err := images.Remove(ctx, engine, missing); err != nil {
+		if err := errors.Join(strays.check(ctx, engine), images.Remove(ctx, engine, missing), removeRouters(ctx, engine)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
@@ -74,7 +79,23 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Engine connects to the engine, or skips the test where there is none. With CI=true that is a failure.
+// removeRouters removes the images of routers that no container is made of: daemons that were killed
+// have left them.
+func removeRouters(ctx context.Context, engine *client.Client) error {
+	list, err := engine.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("label", routerLabel))})
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		if _, err := engine.ImageRemove(ctx, i.ID, image.RemoveOptions{PruneChildren: true}); err != nil && !cerrdefs.IsConflict(err) && !cerrdefs.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Engine connects to the engine, or skips the test where there is none. With CI=true that is a
+// failure.
 func Engine(t testing.TB) *client.Client {
 	t.Helper()
 	engine, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
@@ -95,8 +116,8 @@ func Engine(t testing.TB) *client.Client {
 	return engine
 }
 
-// Build compiles skiff, and kubectl from its module. With SKIFF_RACE=1 skiff runs under the race detector, and what it finds
-// fails the test.
+// Build compiles skiff, and kubectl from its module. With SKIFF_RACE=1 skiff runs under the race
+// detector, and what it finds fails the test.
 func Build(t testing.TB) Binaries {
 	t.Helper()
 	build.once.Do(func() {
@@ -106,11 +127,12 @@ func Build(t testing.TB) Binaries {
 			return
 		}
 		build.bins = Binaries{Skiff: filepath.Join(dir, "skiff"), Kubectl: filepath.Join(dir, "kubectl")}
-		args := []string{"-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs"}
+		args := []string{"-tags", "netgo,osusergo,sqlite_omit_load_extension,grpcnotrace,urfave_cli_no_docs,kustomize_disable_go_plugin_support"}
 		if os.Getenv("SKIFF_RACE") == "1" {
 			args = append(args, "-race")
 		}
 		build.err = errors.Join(
+			goRun(Root(), "generate", "./network/..."), // the router's program, which is a part of skiff
 			goBuild(Root(), build.bins.Skiff, args...),
 			goBuild(filepath.Join(Root(), "integration", "kubectl"), build.bins.Kubectl))
 	})
@@ -121,12 +143,36 @@ func Build(t testing.TB) Binaries {
 }
 
 func goBuild(dir, out string, args ...string) error {
-	cmd := exec.Command("go", append(append([]string{"build", "-o", out}, args...), ".")...)
-	cmd.Dir = dir
-	if msg, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", filepath.Base(out), err, msg)
+	if err := goRun(dir, append(append([]string{"build", "-o", out}, args...), ".")...); err != nil {
+		return fmt.Errorf("building %s: %w", filepath.Base(out), err)
 	}
 	return nil
+}
+
+func goRun(dir string, args ...string) error {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go %s: %w\n%s", args[0], err, msg)
+	}
+	return nil
+}
+
+// Program builds a package of the skiff module, for images that hold nothing else, and returns its
+// executable.
+func Program(t testing.TB, pkg string) []byte {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "program")
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", out, pkg)
+	cmd.Dir, cmd.Env = Root(), append(os.Environ(), "CGO_ENABLED=0")
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", pkg, err, msg)
+	}
+	raw, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 // Root is the top folder of the skiff module.
@@ -144,19 +190,61 @@ type Daemon struct {
 	DataDir string
 	Engine  *client.Client
 
+	// Env is added to the daemon's environment, NAME=value pairs.
+	Env []string
+
 	t    testing.TB
 	args []string
+	user *syscall.Credential // nil for the test's own
 	log  *bytes.Buffer
 	cmd  *exec.Cmd
 	done chan struct{}
 }
 
-// Start builds what is needed, makes the example's images and runs a daemon in the foreground until the test ends. The
-// arguments go to `skiff daemon run`.
+// Start builds what is needed, makes the example's images and runs a daemon in the foreground until
+// the test ends. The arguments go to `skiff daemon run`.
 func Start(t testing.TB, args ...string) *Daemon {
 	t.Helper()
+	return StartIn(t, t.TempDir(), args...)
+}
+
+// StartIn is Start with a data directory of the caller's choice.
+func StartIn(t testing.TB, dir string, args ...string) *Daemon {
+	t.Helper()
+	return StartWith(t, dir, nil, args...)
+}
+
+// StartWith is StartIn with an addition to the daemon's environment, NAME=value pairs.
+func StartWith(t testing.TB, dir string, env []string, args ...string) *Daemon {
+	t.Helper()
+	return start(t, &Daemon{DataDir: dir, Env: env, args: args})
+}
+
+// StartAsNobody is Start for a daemon whose user may use the engine and nothing else. The test has to run as
+// root, or is skipped.
+func StartAsNobody(t testing.TB, args ...string) *Daemon {
+	t.Helper()
+	var socket syscall.Stat_t
+	path, isFile := strings.CutPrefix(Engine(t).DaemonHost(), "unix://")
+	if os.Getuid() != 0 || !isFile {
+		t.Skip("only root can start a daemon as another user, who may use the engine's socket")
+	}
+	if err := syscall.Stat(path, &socket); err != nil {
+		t.Fatal(err)
+	}
+	const nobody = 65534
+	dir := t.TempDir()
+	err := errors.Join(os.Chown(dir, nobody, nobody), os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(filepath.Dir(Build(t).Skiff), 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start(t, &Daemon{DataDir: dir, Env: []string{"HOME=" + dir}, args: args, user: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{socket.Gid}}})
+}
+
+func start(t testing.TB, d *Daemon) *Daemon {
+	t.Helper()
 	engine := Engine(t)
-	d := &Daemon{Binaries: Build(t), DataDir: t.TempDir(), Engine: engine, t: t, args: args}
+	d.Binaries, d.Engine, d.t = Build(t), engine, t
 	// Once, for tests that start at the same time would take the name from each other's images.
 	example.once.Do(func() { example.err = images.Build(context.WithoutCancel(t.Context()), engine, images.Kubia) })
 	if example.err != nil {
@@ -164,6 +252,7 @@ func Start(t testing.TB, args ...string) *Daemon {
 	}
 	t.Cleanup(d.cleanUp)
 	d.Run()
+	strays.watch(t.Name(), d.Instance())
 	return d
 }
 
@@ -191,8 +280,8 @@ func (d *Daemon) TryRun() error {
 	defer logs.Close()
 	d.cmd.Stdout, d.cmd.Stderr = logs, logs
 	d.cmd.ExtraFiles = []*os.File{tell}
-	d.cmd.Env = append(os.Environ(), "SKIFF_READY_FD=3")
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	d.cmd.Env = append(append(os.Environ(), "SKIFF_READY_FD=3"), d.Env...)
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: d.user}
 	if err := d.cmd.Start(); err != nil {
 		return err
 	}
@@ -250,8 +339,27 @@ func (d *Daemon) Instance() string {
 	return strings.TrimSpace(string(raw))
 }
 
-// Containers lists the daemon's containers on the engine, dead ones as well, filtered further by labels.
+// routerLabel is on the daemon's router, which is no pod's.
+const routerLabel = "skiff/router"
+
+// Containers lists the containers of the daemon's pods on the engine, dead ones as well, filtered
+// further by labels.
 func (d *Daemon) Containers(labels ...string) []container.Summary {
+	d.t.Helper()
+	return slices.DeleteFunc(d.list(labels...), func(c container.Summary) bool { return c.Labels[routerLabel] != "" })
+}
+
+// Router is the daemon's router; ok is false if there is none.
+func (d *Daemon) Router() (router container.Summary, ok bool) {
+	d.t.Helper()
+	list := d.list(routerLabel)
+	if len(list) == 0 {
+		return router, false
+	}
+	return list[0], true
+}
+
+func (d *Daemon) list(labels ...string) []container.Summary {
 	d.t.Helper()
 	f := filters.NewArgs(filters.Arg("label", "skiff/instance="+d.Instance()))
 	for _, l := range labels {
@@ -264,7 +372,29 @@ func (d *Daemon) Containers(labels ...string) []container.Summary {
 	return list
 }
 
-// cleanUp ends the daemon and removes all that it made on the engine. What the daemon logged is shown when the test failed.
+// Exec runs a command in a container by way of the engine, without the daemon, and returns what it
+// prints, its standard error too.
+func (d *Daemon) Exec(id string, cmd ...string) string {
+	d.t.Helper()
+	ctx := d.t.Context()
+	made, err := d.Engine.ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: cmd, AttachStdout: true, AttachStderr: true})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	answer, err := d.Engine.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer answer.Close()
+	var out bytes.Buffer
+	if _, err := stdcopy.StdCopy(&out, &out, answer.Reader); err != nil {
+		d.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// cleanUp ends the daemon and removes all that it made on the engine. What the daemon logged is
+// shown when the test failed.
 func (d *Daemon) cleanUp() {
 	d.Kill()
 	if strings.Contains(d.Log(), "DATA RACE") {
@@ -274,14 +404,7 @@ func (d *Daemon) cleanUp() {
 		d.t.Logf("the daemon's log:\n%s", tail(d.Log(), 80))
 	}
 	ctx := context.WithoutCancel(d.t.Context())
-	for _, c := range d.Containers() {
-		// The daemon may have been killed while the engine was removing it.
-		err := d.Engine.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
-		if err != nil && !cerrdefs.IsNotFound(err) && !cerrdefs.IsConflict(err) {
-			d.t.Errorf("removing container %s: %v", c.Names, err)
-		}
-	}
-	Until(d.t, time.Minute, "the containers are gone", func() bool { return len(d.Containers()) == 0 })
+	d.removeContainers(ctx)
 	if err := os.RemoveAll("/dev/shm/skiff-" + d.Instance()); err != nil {
 		d.t.Error(err)
 	}
@@ -291,8 +414,14 @@ func (d *Daemon) cleanUp() {
 		d.t.Error(err)
 	}
 	for _, v := range volumes.Volumes {
-		// A container that is being removed has it for a moment.
-		Until(d.t, 10*time.Second, "volume "+v.Name+" is removed", func() bool { return d.Engine.VolumeRemove(ctx, v.Name, true) == nil })
+		// A container that is being removed has it for a moment, and one that came late until it is removed.
+		Until(d.t, time.Minute, "volume "+v.Name+" is removed", func() bool {
+			if d.Engine.VolumeRemove(ctx, v.Name, true) == nil {
+				return true
+			}
+			d.removeContainers(ctx)
+			return false
+		})
 	}
 	networks, err := d.Engine.NetworkList(ctx, network.ListOptions{Filters: f})
 	if err != nil {
@@ -301,10 +430,27 @@ func (d *Daemon) cleanUp() {
 	for _, n := range networks {
 		d.removeNetwork(ctx, n)
 	}
+	d.removeContainers(ctx)
 }
 
-// removeNetwork is patient: the endpoints of containers that are gone may stay for a moment. An engine that has lost count of
-// them (docker.ErrEndpointsLost) keeps the network until it is restarted, which is not what a test is about.
+// removeContainers removes all of the daemon's containers. It may have been killed while the engine was
+// removing one, or making one, which then comes late.
+func (d *Daemon) removeContainers(ctx context.Context) {
+	Until(d.t, time.Minute, "the containers are gone", func() bool {
+		list := d.list()
+		for _, c := range list {
+			err := d.Engine.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+			if err != nil && !cerrdefs.IsNotFound(err) && !cerrdefs.IsConflict(err) {
+				d.t.Errorf("removing container %s: %v", c.Names, err)
+			}
+		}
+		return len(list) == 0
+	})
+}
+
+// removeNetwork is patient: the endpoints of containers that are gone may stay for a moment. An
+// engine that has lost count of them (docker.ErrEndpointsLost) keeps the network until it is
+// restarted, which is not what a test is about.
 func (d *Daemon) removeNetwork(ctx context.Context, n network.Summary) {
 	deadline := time.Now().Add(10 * time.Second)
 	var err error
@@ -312,6 +458,7 @@ func (d *Daemon) removeNetwork(ctx context.Context, n network.Summary) {
 		if err = d.Engine.NetworkRemove(ctx, n.ID); err == nil {
 			return
 		}
+		d.removeContainers(ctx)
 		time.Sleep(50 * time.Millisecond)
 	}
 	if found, inspectErr := d.Engine.NetworkInspect(ctx, n.ID, network.InspectOptions{}); inspectErr == nil && len(found.Containers) == 0 {
@@ -337,23 +484,27 @@ type CLI struct {
 	Name string
 	d    *Daemon
 	path string
+	env  []string // beside the test's own
 }
 
 // CLIs are both command lines; a scenario that is to work with either runs once with each.
 func (d *Daemon) CLIs() []CLI {
-	return []CLI{{"kubectl", d, d.Kubectl}, {"skiff", d, d.Skiff}}
+	return []CLI{d.KubectlCLI(), d.SkiffCLI()}
 }
 
 // SkiffCLI is skiff's own.
-func (d *Daemon) SkiffCLI() CLI { return CLI{"skiff", d, d.Skiff} }
+func (d *Daemon) SkiffCLI() CLI { return CLI{"skiff", d, d.Skiff, nil} }
 
 // KubectlCLI is the real kubectl.
-func (d *Daemon) KubectlCLI() CLI { return CLI{"kubectl", d, d.Kubectl} }
+func (d *Daemon) KubectlCLI() CLI { return CLI{"kubectl", d, d.Kubectl, nil} }
 
-// Command prepares a call; the caller may set its input before running it.
+// Command prepares a call; the caller may set its input before running it. At the test's end it is
+// interrupted, as by Ctrl-C, and killed if that does not help.
 func (c CLI) Command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(c.d.t.Context(), c.path, args...)
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, time.Minute
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.d.Kubeconfig(), "SKIFF_DATA_DIR="+c.d.DataDir, "NO_COLOR=1")
+	cmd.Env = append(cmd.Env, c.env...)
 	return cmd
 }
 

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Registry is an image registry on the loopback, which every engine trusts without TLS. It has one image, the given files,
-// under every name and tag.
+// Registry is an image registry on the loopback, which every engine trusts without TLS. It has one
+// image, the given files, under every name and tag.
 type Registry struct {
 	// Host is its address, as image references begin.
 	Host string
@@ -29,7 +29,8 @@ type Registry struct {
 
 const manifestType = "application/vnd.docker.distribution.manifest.v2+json"
 
-// NewRegistry serves an image whose command is the given one until the test ends. Change the fields before the first pull.
+// NewRegistry serves an image whose command is the given one until the test ends. Change the fields
+// before the first pull.
 func NewRegistry(t testing.TB, command []string, files map[string][]byte) *Registry {
 	t.Helper()
 	r := &Registry{blobs: map[string][]byte{}}

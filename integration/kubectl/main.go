@@ -1,5 +1,5 @@
-// Command kubectl is the real one, built from its Go module, so that the tests need none on the machine. It is a module of
-// its own: nothing of it reaches skiff's binary or skiff's go.mod.
+// Command kubectl is the real one, built from its Go module, so that the tests need none on the
+// machine. It is a module of its own: nothing of it reaches skiff's binary or skiff's go.mod.
 package main
 
 import (
