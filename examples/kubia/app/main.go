@@ -1,6 +1,7 @@
-// Command app is kubia, the little server of the tutorial: it says which pod was hit, and with -unhealthy-after=5 it answers
-// 500 from the sixth request on, until somebody restarts it. With -batch it is the tutorial's batch job instead: it says
-// that it starts, waits, and says that it is done.
+// Command app is kubia, the little server of the tutorial: it says which pod was hit, and with
+// -unhealthy-after=5 it answers 500 from the sixth request on, until somebody restarts it. With
+// -batch it is the tutorial's batch job instead: it says that it starts, waits, and says that it is
+// done.
 package main
 
 import (
@@ -59,8 +60,8 @@ func writeDown(out io.Writer, path string) error {
 	return os.WriteFile(path, after, 0o644)
 }
 
-// serve never ends by SIGTERM, just as the tutorial's node process, being process 1, does not: that is why the tutorial
-// shows exit code 137.
+// serve never ends by SIGTERM, just as the tutorial's node process, being process 1, does not: that
+// is why the tutorial shows exit code 137.
 func serve(listen string, limit int64) error {
 	signal.Ignore(syscall.SIGTERM)
 	host, err := os.Hostname()
