@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // errMoved says that the line to begin with is no longer among the chunks that were asked for.
 var errMoved = errors.New("the log grows faster than its last lines can be found")
 
-// tail writes the last lines of the log, and what follows them. The engine's own tail counts chunks:
+// tail writes the last lines of the log, and with Follow what comes after them. The engine's own tail counts chunks:
 // so the place where the lines begin is looked for first.
 func (l *containerLog) tail(ctx context.Context, stdout, stderr io.Writer) error {
 	growth := int64(tailGrowth)
@@ -34,7 +35,10 @@ func (l *containerLog) tail(ctx context.Context, stdout, stderr io.Writer) error
 		o.Timestamps, o.Tail = true, chunks+growth
 		t := tailWriter{
 			lineWriter: newLineWriter(l.options.Timestamps, stdout, stderr),
-			first:      first, found: first == lineStart{}, left: o.Tail,
+			first:      first, found: first == lineStart{}, left: o.Tail, most: l.options.Tail,
+		}
+		if l.options.Follow {
+			t.most = math.MaxInt64
 		}
 		err = l.read(ctx, o, t.add)
 		if err = cmp.Or(err, t.end()); !errors.Is(err, errMoved) || try == tailTries {
@@ -110,7 +114,10 @@ type tailWriter struct {
 	found bool
 	// left is how many chunks may still come before first.
 	left int64
-	// hidden says of each stream that the line under way began before first.
+	// most is how many lines are written: what the log has gained since first was looked for is not among
+	// its last lines, unless they are followed.
+	most, written int64
+	// hidden says of each stream that the line under way is not among those to be written.
 	hidden [2]bool
 }
 
@@ -123,7 +130,10 @@ func (t *tailWriter) add(c chunk) error {
 		}
 	}
 	if begins {
-		t.hidden[c.stream] = !t.found
+		t.hidden[c.stream] = !t.found || t.written == t.most
+		if !t.hidden[c.stream] {
+			t.written++
+		}
 	}
 	if t.hidden[c.stream] {
 		t.skip(c)

@@ -189,38 +189,49 @@ func (p *pieces) Write(data []byte) (int, error) {
 }
 
 // TestTailOfALogThatGrows: lines that come between the two requests do not cost any that were asked
-// for.
+// for. They are shown to those alone who follow the log.
 func TestTailOfALogThatGrows(t *testing.T) {
 	for _, grown := range []int{1, tailGrowth - 1, 3 * tailGrowth} {
-		kept := &keptLog{}
-		for i := range 200 {
-			kept.line(i%2, strconv.Itoa(i))
-		}
-		fake := newFake(t).start()
-		fake.onJSON("GET /containers/c/json", map[string]any{"Id": "c", "Config": map[string]any{}})
-		asked := 0
-		fake.on("GET /containers/c/logs", func(w http.ResponseWriter, r *http.Request) {
-			if asked++; asked == 2 {
-				for i := range grown {
-					kept.line(0, "new "+strconv.Itoa(i))
+		for _, follow := range []bool{false, true} {
+			t.Run(fmt.Sprintf("by %d lines, follow=%t", grown, follow), func(t *testing.T) {
+				lines := tailWhileGrowing(t, LogOptions{Stdout: true, Stderr: true, Tail: 3, Follow: follow}, grown)
+				first, last := "197", "199"
+				if grown > tailGrowth { // found at the next look, when the log had grown
+					first, last = fmt.Sprintf("new %d", grown-3), fmt.Sprintf("new %d", grown-1)
 				}
-			}
-			kept.serve(w, r)
-		})
-		var all bytes.Buffer
-		check(t, fake.connect(Options{}).Logs(t.Context(), "c", LogOptions{Stdout: true, Stderr: true, Tail: 3}, &all, &all))
-		lines := strings.Split(strings.TrimSuffix(all.String(), "\n"), "\n")
-		if last := lines[len(lines)-1]; last != fmt.Sprintf("new %d", grown-1) {
-			t.Errorf("%d new lines: the last is %q", grown, last)
-		}
-		want := 3 + grown // as at the first request
-		if grown > tailGrowth {
-			want = 3 // as at the next
-		}
-		if len(lines) != want {
-			t.Errorf("%d new lines: %d lines, want %d", grown, len(lines), want)
+				want := 3
+				if follow && grown <= tailGrowth {
+					want, last = 3+grown, fmt.Sprintf("new %d", grown-1)
+				}
+				if len(lines) != want || lines[0] != first || lines[len(lines)-1] != last {
+					t.Errorf("%d lines, from %q to %q; want %d, from %q to %q", len(lines), lines[0], lines[len(lines)-1], want, first, last)
+				}
+			})
 		}
 	}
+}
+
+// tailWhileGrowing is what is printed of a log of 200 lines that grows after the first look at it.
+func tailWhileGrowing(t *testing.T, o LogOptions, grown int) []string {
+	t.Helper()
+	kept := &keptLog{}
+	for i := range 200 {
+		kept.line(i%2, strconv.Itoa(i))
+	}
+	fake := newFake(t).start()
+	fake.onJSON("GET /containers/c/json", map[string]any{"Id": "c", "Config": map[string]any{}})
+	asked := 0
+	fake.on("GET /containers/c/logs", func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 2 {
+			for i := range grown {
+				kept.line(0, "new "+strconv.Itoa(i))
+			}
+		}
+		kept.serve(w, r)
+	})
+	var all bytes.Buffer
+	check(t, fake.connect(Options{}).Logs(t.Context(), "c", o, &all, &all))
+	return strings.Split(strings.TrimSuffix(all.String(), "\n"), "\n")
 }
 
 func TestBytesThatAreNoTextSplitATerminalsLine(t *testing.T) {
