@@ -171,8 +171,8 @@ func TestExpectContinue(t *testing.T) {
 	}
 	_, _ = r.ReadString('\n')
 	_, _ = io.WriteString(c, "body")
-	if _, body := hear(t, r); !strings.HasSuffix(body, "body") {
-		t.Error(body)
+	if response, body := hear(t, r); !strings.HasSuffix(body, "body") {
+		t.Error(response, body)
 	}
 	response, _ := say(t, d.dial(), "POST /no HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
 	if response.StatusCode != http.StatusForbidden {

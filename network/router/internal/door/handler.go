@@ -65,7 +65,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, http.StatusServiceUnavailable, "service "+b.service+": "+b.problem)
 	default:
 		w.Header()["Content-Type"] = nil // what the backend does not say is not guessed
-		b.proxy.ServeHTTP(w, r)
+		b.proxy.ServeHTTP(continuing{w}, r)
 	}
 }
 
