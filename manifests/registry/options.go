@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/clock"
 
+	"skiff/manifests/custom"
 	"skiff/store"
 )
 
@@ -28,6 +29,9 @@ type Options struct {
 	// FutureVersionWait is how long a read at a resourceVersion that is yet to
 	// come waits for it, three seconds unless set.
 	FutureVersionWait time.Duration
+	// ConversionWebhook converts custom resources whose definitions ask for a webhook. Without one such
+	// definitions are refused.
+	ConversionWebhook custom.Webhook
 }
 
 func (o *Options) complete() {
