@@ -45,13 +45,14 @@ func (t *routeTable) plain() []string {
 	return out
 }
 
-// mux serves the table. Requests that are not in it go through other, which measures them.
-func (t *routeTable) mux(other func(http.Handler) http.Handler) http.Handler {
+// mux serves the table. Paths that are not in it are fallback's; requests for the others that are not
+// served go through other, which measures them.
+func (t *routeTable) mux(other func(http.Handler) http.Handler, fallback http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	for at, methods := range t.paths {
 		mux.Handle(at, t.byMethod(methods, other(t.refuseMethod(methods))))
 	}
-	mux.Handle("/", other(http.HandlerFunc(t.notFound)))
+	mux.Handle("/", fallback)
 	return asWritten(mux)
 }
 
