@@ -33,6 +33,11 @@ func (t *routeTable) add(method, at string, h http.Handler) {
 	t.paths[at][method] = h
 }
 
+// wrap puts something around what serves a method at a path.
+func (t *routeTable) wrap(method, at string, around func(http.Handler) http.Handler) {
+	t.paths[at][method] = around(t.paths[at][method])
+}
+
 // plain are the paths without wildcards, sorted.
 func (t *routeTable) plain() []string {
 	var out []string

@@ -64,6 +64,7 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 			}
 		}
 	}
+	paths.wrap(http.MethodGet, definitionsPath, s.definitionList)
 	bindings := map[string]rest.Storage{"": storage.NewBindings(s.options.Registry)}
 	if err := kinds.install(corev1.SchemeGroupVersion, "bindings", bindings); err != nil {
 		return nil, fmt.Errorf("installing bindings: %w", err)

@@ -51,6 +51,9 @@ func Of(r *registry.Registry, resource *registry.Resource, tables Tables) map[st
 		out[""] = base
 		out[manifests.SubresourceFinalize] = &Finalize{base}
 	}
+	if kind.GroupResource() == manifests.CustomResourceDefinitions {
+		out[""] = &Definitions{&Collection{base}}
+	}
 	if kind.HasStatus {
 		out[manifests.SubresourceStatus] = &Status{base}
 	}

@@ -19,7 +19,11 @@ func (r *Resource) List(ctx context.Context, namespace string, o ListOptions) ([
 	if err != nil {
 		return nil, metav1.ListMeta{}, err
 	}
-	p, err := r.collect(snapshot, sel, after, o.Limit)
+	load := r.load
+	if o.Stored {
+		load = func(obj store.Object) (store.Object, error) { return obj, nil }
+	}
+	p, err := collect(snapshot, sel, after, o.Limit, load)
 	if err != nil {
 		return nil, metav1.ListMeta{}, err
 	}
@@ -47,8 +51,8 @@ type page struct {
 }
 
 // collect takes up to limit (0: all) selected objects that come after a key, and
-// counts the rest.
-func (r *Resource) collect(snapshot store.Snapshot, sel selection, after store.Key, limit int64) (p page, err error) {
+// counts the rest. Those that it takes are loaded.
+func collect(snapshot store.Snapshot, sel selection, after store.Key, limit int64, load func(store.Object) (store.Object, error)) (p page, err error) {
 	if sel.all() && limit == 0 && sel.namespace == "" {
 		p.items = make([]store.Object, 0, snapshot.Len())
 	}
@@ -58,7 +62,7 @@ func (r *Resource) collect(snapshot store.Snapshot, sel selection, after store.K
 		}
 		full := limit > 0 && int64(len(p.items)) == limit
 		if !full || sel.fields != nil {
-			if obj, err = r.load(obj); err != nil {
+			if obj, err = load(obj); err != nil {
 				return false
 			}
 		}

@@ -58,6 +58,9 @@ type ListOptions struct {
 	// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
 	ResourceVersion string
 	Match           metav1.ResourceVersionMatch
+	// Stored asks for the objects as the store has them, of a kind whose objects are kept in another
+	// form. Fields can not be selected then.
+	Stored bool
 }
 
 // WatchOptions select what a watch reports.
