@@ -86,7 +86,7 @@ func (e *endpoint) writes() []action {
 	}
 	if s, ok := e.storage.(rest.Patcher); ok {
 		out = append(out, action{http.MethodPatch, "patch", []string{p.item}, perRequest(func() http.HandlerFunc {
-			return handlers.PatchResource(s, e.scope, nil, patchTypes())
+			return handlers.PatchResource(s, e.scope, nil, e.patches)
 		})})
 	}
 	return out

@@ -21,6 +21,7 @@ import (
 	"skiff/api/filters"
 	"skiff/api/streams"
 	"skiff/manifests"
+	"skiff/manifests/custom"
 	"skiff/manifests/registry"
 )
 
@@ -29,10 +30,12 @@ type PodStreams = streams.Pods
 
 // OpenAPI holds the documents that describe the API.
 type OpenAPI interface {
-	// Handler serves /openapi/v2, /openapi/v3 and /openapi/v3/….
-	Handler() http.Handler
+	// Handler serves /openapi/v2, /openapi/v3 and /openapi/v3/…, with what definitions returns.
+	Handler(definitions func() []*custom.Definition) http.Handler
 	// TypeConverter tells server-side apply of which type each field is.
 	TypeConverter() managedfields.TypeConverter
+	// CustomTypes is the TypeConverter of a custom resource.
+	CustomTypes(*custom.Definition) managedfields.TypeConverter
 }
 
 // Metrics is where the API registers its metrics and gathers all that /metrics shows; a

@@ -74,7 +74,7 @@ func start(t testing.TB, o options) *harness {
 	}
 	dir := t.TempDir()
 	state, err := store.Open(store.Options{
-		Path: filepath.Join(dir, "skiff.db"), Codec: manifests.StoreCodec(), Clock: clock.RealClock{}, Logger: o.logger, Indexes: registry.Indexes(), Window: o.window,
+		Path: filepath.Join(dir, "skiff.db"), Codec: manifests.StoreCodec(), Clock: clock.RealClock{}, Logger: o.logger, Indexes: registry.Indexes(), OtherIndexes: registry.OtherIndexes(), Window: o.window,
 	})
 	if err != nil {
 		t.Fatal(err)

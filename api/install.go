@@ -100,6 +100,7 @@ type endpoint struct {
 	name       string // resource or resource/subresource
 	namespaced bool
 	warnings   []string
+	patches    []string // the media types of patches
 	// moved says that the kind has left this group for another: nicknames mean the new one.
 	moved bool
 }
@@ -110,7 +111,7 @@ func (i *installer) endpoint(gv schema.GroupVersion, resource, sub string, s res
 		return nil, err
 	}
 	table, _ := s.(rest.TableConvertor)
-	e := &endpoint{storage: s, name: resource, namespaced: namespaced, scope: &handlers.RequestScope{
+	e := &endpoint{storage: s, name: resource, namespaced: namespaced, patches: patchTypes(), scope: &handlers.RequestScope{
 		Namer:                    handlers.ContextBasedNaming{Namer: runtime.Namer(meta.NewAccessor()), ClusterScoped: !namespaced},
 		Serializer:               i.codecs,
 		ParameterCodec:           i.parameters,

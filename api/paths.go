@@ -5,18 +5,16 @@ import (
 	"net/http"
 
 	"github.com/prometheus/common/expfmt"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // ownPaths adds everything that is neither a resource nor discovery.
 func (s *Server) ownPaths(add func(path string, get http.Handler)) {
-	documents := s.options.OpenAPI.Handler()
+	documents := s.options.OpenAPI.Handler(s.options.Registry.Definitions)
 	for _, path := range []string{"/openapi/v2", "/openapi/v3", "/openapi/v3/{path...}"} {
 		add(path, documents)
 	}
 	add("/version", document(s.options.Version))
 	add("/metrics", http.HandlerFunc(s.serveMetrics))
-	add("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", document(noDefinitions))
 	for _, group := range s.healthGroups() {
 		add("/"+group.name, group)
 		add("/"+group.name+"/{$}", group)
@@ -24,14 +22,6 @@ func (s *Server) ownPaths(add func(path string, get http.Handler)) {
 			add("/"+group.name+"/"+c.Name, group.single(c))
 		}
 	}
-}
-
-// noDefinitions is the list of custom resource definitions, of which skiff has none. kubectls
-// before 1.33 ask for it before they say that a kind is not served, and fail with words nobody
-// understands where they can not.
-var noDefinitions = metav1.PartialObjectMetadataList{
-	TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinitionList"},
-	Items:    []metav1.PartialObjectMetadata{},
 }
 
 // openToAll are the requests anybody may make; upstream's discovery role system:public-info-viewer

@@ -33,6 +33,11 @@ func (t *routeTable) add(method, at string, h http.Handler) {
 	t.paths[at][method] = h
 }
 
+// wrap puts something around what serves a method at a path.
+func (t *routeTable) wrap(method, at string, around func(http.Handler) http.Handler) {
+	t.paths[at][method] = around(t.paths[at][method])
+}
+
 // plain are the paths without wildcards, sorted.
 func (t *routeTable) plain() []string {
 	var out []string
@@ -45,13 +50,14 @@ func (t *routeTable) plain() []string {
 	return out
 }
 
-// mux serves the table. Requests that are not in it go through other, which measures them.
-func (t *routeTable) mux(other func(http.Handler) http.Handler) http.Handler {
+// mux serves the table. Paths that are not in it are fallback's; requests for the others that are not
+// served go through other, which measures them.
+func (t *routeTable) mux(other func(http.Handler) http.Handler, fallback http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	for at, methods := range t.paths {
 		mux.Handle(at, t.byMethod(methods, other(t.refuseMethod(methods))))
 	}
-	mux.Handle("/", other(http.HandlerFunc(t.notFound)))
+	mux.Handle("/", fallback)
 	return asWritten(mux)
 }
 

@@ -36,15 +36,15 @@ func (s *Server) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents, err := discovery.New(versions)
-	if err != nil {
+	other := func(h http.Handler) http.Handler { return metrics.Observe("", h) }
+	customs := newCustoms(s, metrics, other(http.HandlerFunc(paths.notFound)))
+	live := &liveDiscovery{registry: s.options.Registry, fixed: versions, measure: other, next: customs}
+	if err := live.install(paths); err != nil {
 		return nil, err
 	}
-	other := func(h http.Handler) http.Handler { return metrics.Observe("", h) }
-	documents.Routes(func(path string, get http.Handler) { paths.add(http.MethodGet, path, other(get)) })
 	s.ownPaths(func(path string, get http.Handler) { paths.add(http.MethodGet, path, other(get)) })
 	paths.add(http.MethodGet, "/{$}", other(index(paths)))
-	return paths.mux(other), nil
+	return paths.mux(other, live), nil
 }
 
 // resources installs all kinds and all that is served without being one, and returns what discovery
@@ -64,6 +64,7 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 			}
 		}
 	}
+	paths.wrap(http.MethodGet, definitionsPath, s.definitionList)
 	bindings := map[string]rest.Storage{"": storage.NewBindings(s.options.Registry)}
 	if err := kinds.install(corev1.SchemeGroupVersion, "bindings", bindings); err != nil {
 		return nil, fmt.Errorf("installing bindings: %w", err)

@@ -24,35 +24,37 @@ import (
 func examples() map[string]string {
 	template := `"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
 	return map[string]string{
-		"configmaps":                          `"data":{"a":"b"}`,
-		"endpoints":                           `"subsets":[{"addresses":[{"ip":"10.1.1.1"}],"ports":[{"port":80}]}]`,
-		"events":                              `"involvedObject":{"kind":"Pod","name":"p","namespace":"default"},"reason":"Tried","message":"it","type":"Normal","source":{"component":"test"}`,
-		"events.events.k8s.io":                `"regarding":{"kind":"Pod","name":"p","namespace":"default"},"reason":"Tried","note":"it","type":"Normal","reportingController":"skiff.test/x","reportingInstance":"one","action":"Try","eventTime":"2026-01-02T03:04:05.000000Z"`,
-		"limitranges":                         `"spec":{"limits":[{"type":"Pod","max":{"cpu":"1"}}]}`,
-		"namespaces":                          `"spec":{}`,
-		"nodes":                               `"spec":{}`,
-		"persistentvolumeclaims":              `"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}`,
-		"persistentvolumes":                   `"spec":{"capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],"hostPath":{"path":"/x"}}`,
-		"pods":                                `"spec":{"containers":[{"name":"c","image":"i"}]}`,
-		"podtemplates":                        template,
-		"replicationcontrollers":              `"spec":{"replicas":1,"selector":{"a":"b"},` + template + `}`,
-		"resourcequotas":                      `"spec":{"hard":{"pods":"10"}}`,
-		"secrets":                             `"stringData":{"a":"b"}`,
-		"serviceaccounts":                     `"automountServiceAccountToken":false`,
-		"services":                            `"spec":{"ports":[{"port":80}]}`,
-		"controllerrevisions.apps":            `"revision":1,"data":{"a":"b"}`,
-		"replicasets.apps":                    `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"leases.coordination.k8s.io":          `"spec":{"holderIdentity":"me"}`,
-		"endpointslices.discovery.k8s.io":     `"addressType":"IPv4","endpoints":[]`,
-		"priorityclasses.scheduling.k8s.io":   `"value":1`,
-		"ingresses.networking.k8s.io":         `"spec":{"defaultBackend":{"service":{"name":"s","port":{"number":80}}}}`,
-		"ingressclasses.networking.k8s.io":    `"spec":{"controller":"example.com/c"}`,
-		"ipaddresses.networking.k8s.io":       `"spec":{"parentRef":{"resource":"gadgets","name":"g"}}`,
-		"networkpolicies.networking.k8s.io":   `"spec":{"podSelector":{}}`,
-		"servicecidrs.networking.k8s.io":      `"spec":{"cidrs":["10.0.0.0/24"]}`,
-		"runtimeclasses.node.k8s.io":          `"handler":"h"`,
-		"csidrivers.storage.k8s.io":           `"spec":{}`,
-		"csinodes.storage.k8s.io":             `"spec":{"drivers":[]}`,
+		"configmaps":                        `"data":{"a":"b"}`,
+		"endpoints":                         `"subsets":[{"addresses":[{"ip":"10.1.1.1"}],"ports":[{"port":80}]}]`,
+		"events":                            `"involvedObject":{"kind":"Pod","name":"p","namespace":"default"},"reason":"Tried","message":"it","type":"Normal","source":{"component":"test"}`,
+		"events.events.k8s.io":              `"regarding":{"kind":"Pod","name":"p","namespace":"default"},"reason":"Tried","note":"it","type":"Normal","reportingController":"skiff.test/x","reportingInstance":"one","action":"Try","eventTime":"2026-01-02T03:04:05.000000Z"`,
+		"limitranges":                       `"spec":{"limits":[{"type":"Pod","max":{"cpu":"1"}}]}`,
+		"namespaces":                        `"spec":{}`,
+		"nodes":                             `"spec":{}`,
+		"persistentvolumeclaims":            `"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}`,
+		"persistentvolumes":                 `"spec":{"capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],"hostPath":{"path":"/x"}}`,
+		"pods":                              `"spec":{"containers":[{"name":"c","image":"i"}]}`,
+		"podtemplates":                      template,
+		"replicationcontrollers":            `"spec":{"replicas":1,"selector":{"a":"b"},` + template + `}`,
+		"resourcequotas":                    `"spec":{"hard":{"pods":"10"}}`,
+		"secrets":                           `"stringData":{"a":"b"}`,
+		"serviceaccounts":                   `"automountServiceAccountToken":false`,
+		"services":                          `"spec":{"ports":[{"port":80}]}`,
+		"controllerrevisions.apps":          `"revision":1,"data":{"a":"b"}`,
+		"replicasets.apps":                  `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"leases.coordination.k8s.io":        `"spec":{"holderIdentity":"me"}`,
+		"endpointslices.discovery.k8s.io":   `"addressType":"IPv4","endpoints":[]`,
+		"priorityclasses.scheduling.k8s.io": `"value":1`,
+		"ingresses.networking.k8s.io":       `"spec":{"defaultBackend":{"service":{"name":"s","port":{"number":80}}}}`,
+		"ingressclasses.networking.k8s.io":  `"spec":{"controller":"example.com/c"}`,
+		"ipaddresses.networking.k8s.io":     `"spec":{"parentRef":{"resource":"gadgets","name":"g"}}`,
+		"networkpolicies.networking.k8s.io": `"spec":{"podSelector":{}}`,
+		"servicecidrs.networking.k8s.io":    `"spec":{"cidrs":["10.0.0.0/24"]}`,
+		"runtimeclasses.node.k8s.io":        `"handler":"h"`,
+		"csidrivers.storage.k8s.io":         `"spec":{}`,
+		"csinodes.storage.k8s.io":           `"spec":{"drivers":[]}`,
+		"customresourcedefinitions.apiextensions.k8s.io": `"spec":{"group":"walk.test","scope":"Cluster","names":{"plural":"NAMEs","kind":"NAME"},` +
+			`"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}`,
 		"csistoragecapacities.storage.k8s.io": `"storageClassName":"s"`,
 		"storageclasses.storage.k8s.io":       `"provisioner":"example.com/p"`,
 		"volumeattachments.storage.k8s.io":    `"spec":{"attacher":"a.example.com","nodeName":"n","source":{"persistentVolumeName":"v"}}`,
@@ -77,18 +79,29 @@ type walked struct {
 	client  dynamic.ResourceInterface
 }
 
-// name is what the object is called that the walk calls so: IPAddresses are called by their address.
+// name is what the object is called that the walk calls so: IPAddresses are called by their address,
+// definitions by what they define.
 func (w walked) name(name string) string {
-	if w.Name != "ipaddresses" {
+	switch w.Name {
+	case "ipaddresses":
+	case "customresourcedefinitions":
+		return name + "s.walk.test"
+	default:
 		return name
 	}
 	return map[string]string{"one": "192.0.2.1", "two": "192.0.2.2", "dry": "192.0.2.3"}[name]
 }
 
+// finalized reports whether an object stays until its controller has seen to it.
+func (w walked) finalized() bool {
+	return w.Name == "namespaces" || w.Name == "customresourcedefinitions"
+}
+
 func (w walked) object(t *testing.T, name string) *unstructured.Unstructured {
 	t.Helper()
 	apiVersion, kind := w.gvk.ToAPIVersionAndKind()
-	raw := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":%q,"labels":{"walk":"yes"}},%s}`, apiVersion, kind, w.name(name), w.example)
+	example := strings.ReplaceAll(w.example, "NAME", name)
+	raw := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":%q,"labels":{"walk":"yes"}},%s}`, apiVersion, kind, w.name(name), example)
 	u := &unstructured.Unstructured{}
 	if err := json.Unmarshal([]byte(raw), &u.Object); err != nil {
 		t.Fatalf("%v in %s", err, raw)
@@ -203,12 +216,12 @@ func checkEvents(t *testing.T, w walked, events watch.Interface) {
 		if len(seen) == 0 || seen[len(seen)-1] != string(e.Type) {
 			seen = append(seen, string(e.Type))
 		}
-		if e.Type == watch.Deleted || w.Name == "namespaces" && u.GetDeletionTimestamp() != nil {
+		if e.Type == watch.Deleted || w.finalized() && u.GetDeletionTimestamp() != nil {
 			break
 		}
 	}
 	want := "ADDED MODIFIED DELETED"
-	if w.Name == "namespaces" { // their controller, which is not here, deletes them
+	if w.finalized() { // their controllers, which are not here, delete them
 		want = "ADDED MODIFIED"
 	}
 	equal(t, "events", strings.Join(seen, " "), want)

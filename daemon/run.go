@@ -247,7 +247,7 @@ func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error
 func openStore(c config.Config, log *slog.Logger, metrics prometheus.Registerer) (*store.Store, error) {
 	return store.Open(store.Options{
 		Path: c.Dir.Database(), Codec: manifests.StoreCodec(), Clock: clock.RealClock{}, Logger: log, Metrics: metrics,
-		Indexes: registry.Indexes(), TTL: map[string]time.Duration{"events": eventLife},
+		Indexes: registry.Indexes(), OtherIndexes: registry.OtherIndexes(), TTL: map[string]time.Duration{"events": eventLife},
 	})
 }
 

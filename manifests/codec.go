@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
@@ -15,7 +16,8 @@ import (
 
 // StoreCodec is how objects are kept on disk: JSON in their storage version.
 // Objects it decodes have their defaults filled in, so that what an older skiff
-// stored gets the defaults of fields that have come since.
+// stored gets the defaults of fields that have come since. Custom resources are kept and decoded as
+// they are: what defines them may be decoded later.
 func StoreCodec() store.Codec { return buildStoreCodec() }
 
 var buildStoreCodec = sync.OnceValue(func() store.Codec {
@@ -39,6 +41,13 @@ type storeCodec struct {
 
 // Encode leaves obj alone: its type is named on a shallow copy.
 func (c storeCodec) Encode(obj Object) ([]byte, error) {
+	switch obj := obj.(type) {
+	case *unstructured.Unstructured:
+		raw, err := obj.MarshalJSON()
+		return bytes.TrimSuffix(raw, []byte("\n")), err
+	case *Packed:
+		return obj.JSON()
+	}
 	t := reflect.TypeOf(obj)
 	gvk, ok := c.types[t]
 	if !ok {
@@ -58,7 +67,10 @@ func (c storeCodec) Encode(obj Object) ([]byte, error) {
 func (c storeCodec) Decode(resource string, data []byte) (Object, error) {
 	k, ok := c.kinds[resource]
 	if !ok {
-		return nil, fmt.Errorf("decoding an object of resource %q: no such kind", resource)
+		return decodeCustom(resource, data)
+	}
+	if resource == CustomResourceDefinitions.String() {
+		return packStored(data)
 	}
 	gvk := k.GVK
 	out, _, err := c.json.Decode(data, &gvk, k.New())
@@ -72,4 +84,12 @@ func (c storeCodec) Decode(resource string, data []byte) (Object, error) {
 	Scheme().Default(obj)
 	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
 	return obj, nil
+}
+
+func decodeCustom(resource string, data []byte) (Object, error) {
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(data); err != nil {
+		return nil, fmt.Errorf("decoding an object of resource %q: %w", resource, err)
+	}
+	return u, nil
 }

@@ -86,6 +86,11 @@ func TestStoreCodec(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if k.Load != nil {
+					if got, err = k.Load(got); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if !equality.Semantic.DeepEqual(got, obj) {
 					t.Errorf("seed %d: got\n%+v\nwant\n%+v", seed, got, obj)
 				}
@@ -117,7 +122,7 @@ func TestStoreCodecFillsInDefaults(t *testing.T) {
 
 func TestStoreCodecErrors(t *testing.T) {
 	for name, test := range map[string]struct{ resource, data, want string }{
-		"resource": {"teapots", "{}", `decoding an object of resource "teapots": no such kind`},
+		"resource": {"teapots", "{}", `decoding an object of resource "teapots": Object 'Kind' is missing in '{}'`},
 		"kind":     {"pods", `{"kind":"ConfigMap","apiVersion":"v1"}`, `decoding an object of resource "pods": found a /v1, Kind=ConfigMap`},
 		"text":     {"pods", `{`, `decoding an object of resource "pods": couldn't get version/kind; json parse error: unexpected end of JSON input`},
 	} {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"skiff/store"
@@ -81,6 +82,12 @@ type Kind struct {
 	// Scale is nil for kinds without a scale subresource.
 	Scale *ScaleRules
 
+	// Load and Save, unless nil, turn an object as the store has it into one of this kind, and back.
+	// Load changes nothing that it is given; Save takes its object over.
+	Load, Save func(Object) (Object, error)
+	// Tables makes the tables that clients print; nil for a kind whose columns the API knows.
+	Tables func() rest.TableConvertor
+
 	Rules
 }
 
@@ -130,4 +137,6 @@ type ScaleRules struct {
 	Set func(obj Object, replicas int32)
 	// ReplicasPath is where the count is, for managed fields.
 	ReplicasPath fieldpath.Path
+	// Missing, unless nil, is the error for an object that has no count of replicas to be read.
+	Missing func(obj Object) error
 }

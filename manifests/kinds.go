@@ -65,6 +65,8 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		csiStorageCapacityKind(),
 		storageClassKind(),
 		volumeAttachmentKind(),
+
+		customResourceDefinitionKind(),
 	}
 })
 

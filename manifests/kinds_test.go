@@ -106,6 +106,7 @@ csinodes storage.k8s.io/v1 namespaced=false []
 csistoragecapacities storage.k8s.io/v1 namespaced=true []
 storageclasses sc storage.k8s.io/v1 namespaced=false []
 volumeattachments storage.k8s.io/v1 namespaced=false []
+customresourcedefinitions crd,crds apiextensions.k8s.io/v1 namespaced=false [api-extensions]
 `)
 }
 

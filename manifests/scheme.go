@@ -25,6 +25,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	extv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -107,6 +108,7 @@ func apiGroups() []apiGroup {
 		{stored: networkingv1.SchemeGroupVersion, add: adders{networkingv1.AddToScheme}},
 		{stored: nodev1.SchemeGroupVersion, add: adders{nodev1.AddToScheme}},
 		{stored: storagev1.SchemeGroupVersion, add: adders{storagev1.AddToScheme}},
+		{stored: extv1.SchemeGroupVersion, add: adders{extv1.AddToScheme}},
 	}
 }
 
@@ -132,7 +134,7 @@ func newScheme() *runtime.Scheme {
 func addInternal(s *runtime.Scheme, gv schema.GroupVersion) {
 	internal := schema.GroupVersion{Group: gv.Group, Version: runtime.APIVersionInternal}
 	for kind, t := range s.KnownTypes(gv) {
-		if !strings.HasPrefix(t.PkgPath(), "k8s.io/api/") {
+		if !strings.HasPrefix(t.PkgPath(), "k8s.io/api/") && !strings.HasPrefix(t.PkgPath(), "k8s.io/apiextensions-apiserver/") {
 			continue // metav1's options and watch events are registered for every version
 		}
 		s.AddKnownTypeWithName(internal.WithKind(kind), reflect.New(t).Interface().(runtime.Object))

@@ -8,6 +8,7 @@ import (
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/cluster/claims"
+	"skiff/orchestrator/cluster/definitions"
 	"skiff/orchestrator/cluster/disruption"
 	"skiff/orchestrator/cluster/endpoints"
 	"skiff/orchestrator/cluster/endpointslicemirroring"
@@ -88,6 +89,7 @@ func (s *Orchestrator) cluster(o Options) []Runner {
 	pods := registry.For[*corev1.Pod](r)
 	spaces := namespaces.Options{Env: s.env, RootCA: o.RootCA}
 	return []Runner{
+		definitions.New(definitions.Options{Env: s.env}),
 		namespaces.NewDefaults(spaces),
 		namespaces.NewDeletion(spaces),
 		disruption.New(disruption.Options{Env: s.env, Workers: disruptionWorkers}),

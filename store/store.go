@@ -18,6 +18,7 @@ type Store struct {
 	clock   clock.WithTicker
 	logger  *slog.Logger
 	schemas map[string]*tableSchema
+	others  []index // of resources that schemas does not name
 	ttl     map[string]time.Duration
 	window  int
 	opened  uint64 // the revision found on disk; of earlier events nothing is known
@@ -96,6 +97,7 @@ func newStore(o Options) *Store {
 		clock:    o.Clock,
 		logger:   o.Logger,
 		schemas:  schemasOf(o.Indexes),
+		others:   sorted(o.OtherIndexes),
 		ttl:      o.TTL,
 		window:   o.Window,
 		retained: retained{snapshots: map[retainedKey]retainedSnapshot{}},

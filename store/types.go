@@ -85,6 +85,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Indexes holds, by resource and by index name, what ByIndex finds.
 	Indexes map[string]map[string]IndexFunc
+	// OtherIndexes are those of each resource that Indexes does not name.
+	OtherIndexes map[string]IndexFunc
 	// TTL holds, by resource, the age since the last write at which the store
 	// itself deletes an object, within a minute.
 	TTL map[string]time.Duration

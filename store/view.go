@@ -47,7 +47,7 @@ func (s *Store) schema(resource string) *tableSchema {
 	if known, ok := s.schemas[resource]; ok {
 		return known
 	}
-	return &tableSchema{resource: resource}
+	return &tableSchema{resource: resource, indexes: s.others}
 }
 
 // index is the position of the index called name, or -1.
@@ -59,11 +59,14 @@ func (t *tableSchema) index(name string) int {
 func schemasOf(indexes map[string]map[string]IndexFunc) map[string]*tableSchema {
 	schemas := make(map[string]*tableSchema, len(indexes))
 	for resource, named := range indexes {
-		schema := &tableSchema{resource: resource}
-		for _, name := range slices.Sorted(maps.Keys(named)) {
-			schema.indexes = append(schema.indexes, index{name, named[name]})
-		}
-		schemas[resource] = schema
+		schemas[resource] = &tableSchema{resource: resource, indexes: sorted(named)}
 	}
 	return schemas
+}
+
+func sorted(named map[string]IndexFunc) (indexes []index) {
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		indexes = append(indexes, index{name, named[name]})
+	}
+	return indexes
 }

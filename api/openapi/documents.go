@@ -19,6 +19,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"skiff/manifests/custom"
 )
 
 //go:generate go run ./generate
@@ -123,26 +125,41 @@ func New() (*Documents, error) {
 	return d, err
 }
 
-// Handler serves /openapi/v2, /openapi/v3 and /openapi/v3/….
-func (d *Documents) Handler() http.Handler {
+// Handler serves /openapi/v2, /openapi/v3 and /openapi/v3/…, with the custom resources of the
+// definitions there are.
+func (d *Documents) Handler(definitions func() []*custom.Definition) http.Handler {
+	h := handler{d, definitions}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /openapi/v2", d.serveV2)
-	mux.HandleFunc("GET /openapi/v3", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", jsonType)
-		w.Write(d.index)
-	})
-	mux.HandleFunc("GET /openapi/v3/{path...}", d.serveV3)
+	mux.HandleFunc("GET /openapi/v2", h.serveV2)
+	mux.HandleFunc("GET /openapi/v3", h.serveIndex)
+	mux.HandleFunc("GET /openapi/v3/{path...}", h.serveV3)
 	return mux
 }
 
-func (d *Documents) serveV2(w http.ResponseWriter, r *http.Request) {
+// handler serves documents together with those of custom resources.
+type handler struct {
+	*Documents
+	definitions func() []*custom.Definition
+}
+
+func (d handler) serveIndex(w http.ResponseWriter, _ *http.Request) {
+	index, err := d.indexWith(d.definitions())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", jsonType)
+	w.Write(index)
+}
+
+func (d handler) serveV2(w http.ResponseWriter, r *http.Request) {
 	for _, want := range strings.Split(r.Header.Get("Accept"), ",") {
 		switch media, _, _ := strings.Cut(strings.TrimSpace(want), ";"); media {
 		case v2ProtoType, v2ProtoAsked:
-			serve(w, r, d.v2[v2ProtoType])
+			d.serveV2As(w, r, v2ProtoType)
 			return
 		case jsonType, "application/*", "*/*", "":
-			serve(w, r, d.v2[jsonType])
+			d.serveV2As(w, r, jsonType)
 			return
 		}
 	}
@@ -152,9 +169,16 @@ func (d *Documents) serveV2(w http.ResponseWriter, r *http.Request) {
 // serveV3 answers with one group version's document. A request that names the hash of another
 // document is sent to the right one, as upstream does, so that a client may keep what it got for
 // ever.
-func (d *Documents) serveV3(w http.ResponseWriter, r *http.Request) {
+func (d handler) serveV3(w http.ResponseWriter, r *http.Request) {
 	path := r.PathValue("path")
 	doc, ok := d.v3[path]
+	if !ok {
+		var err error
+		if doc, ok, err = customV3(d.definitions(), path); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+	}
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -170,12 +194,14 @@ func (d *Documents) serveV3(w http.ResponseWriter, r *http.Request) {
 	serve(w, r, doc)
 }
 
+func (d document) etag() string { return `"` + d.hash + `"` }
+
 // serve sends a document as it is kept, compressed, unless the client did not offer to unpack it.
 func serve(w http.ResponseWriter, r *http.Request, doc document) {
 	h := w.Header()
 	h.Set("Content-Type", doc.mediaType)
 	h.Set("Vary", "Accept, Accept-Encoding")
-	etag := `"` + doc.hash + `"`
+	etag := doc.etag()
 	h.Set("Etag", etag)
 	if r.Header.Get("If-None-Match") == etag {
 		w.WriteHeader(http.StatusNotModified)

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff/manifests"
+	"skiff/manifests/custom"
 )
 
 func documents(t testing.TB) *Documents {
@@ -29,7 +30,7 @@ func get(t *testing.T, d *Documents, path string, header ...string) *httptest.Re
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	d.Handler().ServeHTTP(w, r)
+	d.Handler(func() []*custom.Definition { return nil }).ServeHTTP(w, r)
 	return w
 }
 

@@ -8,7 +8,6 @@ import (
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"skiff/manifests"
 	"skiff/manifests/registry"
@@ -55,7 +54,7 @@ func listOf(kind *manifests.Kind, objects []store.Object, list metav1.ListMeta) 
 	for i, obj := range objects {
 		item := items.Index(i)
 		item.Set(reflect.ValueOf(obj).Elem())
-		item.Addr().Interface().(runtime.Object).GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+		untype(item.Addr().Interface().(runtime.Object))
 	}
 	to, err := meta.ListAccessor(out)
 	if err != nil {

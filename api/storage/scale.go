@@ -49,6 +49,11 @@ func (s *Scale) Get(ctx context.Context, name string, o *metav1.GetOptions) (run
 	if err != nil {
 		return nil, err
 	}
+	if missing := s.main.kind.Scale.Missing; missing != nil {
+		if err := missing(obj.(store.Object)); err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+	}
 	return s.of(obj)
 }
 

@@ -7,11 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -36,12 +38,21 @@ type Tables struct {
 // For returns everything a kind is served by: the resource itself under "", and its subresources
 // under their names. Pods' streams, which touch no stored state, are not among them.
 func For(r *registry.Registry, kind *manifests.Kind, tables Tables) map[string]rest.Storage {
-	base := &Resource{resource: r.Resource(kind.GroupResource()), kind: kind, tables: tables}
+	return Of(r, r.Resource(kind.GroupResource()), tables)
+}
+
+// Of is For a resource in one of its versions.
+func Of(r *registry.Registry, resource *registry.Resource, tables Tables) map[string]rest.Storage {
+	kind := resource.Kind()
+	base := &Resource{resource: resource, kind: kind, tables: tables}
 	out := map[string]rest.Storage{"": &Collection{base}}
 	if kind.GroupResource() == namespaces() {
 		// Upstream's namespaces can not be deleted as a collection.
 		out[""] = base
 		out[manifests.SubresourceFinalize] = &Finalize{base}
+	}
+	if kind.GroupResource() == manifests.CustomResourceDefinitions {
+		out[""] = &Definitions{&Collection{base}}
 	}
 	if kind.HasStatus {
 		out[manifests.SubresourceStatus] = &Status{base}
@@ -65,6 +76,9 @@ func pods() schema.GroupResource       { return schema.GroupResource{Resource: "
 // place, and nothing else. What the registry hands out is shared and must not be written to;
 // copying all of it would cost more than the rest of a read.
 func Detach(obj runtime.Object) runtime.Object {
+	if u, ok := obj.(*unstructured.Unstructured); ok {
+		return &unstructured.Unstructured{Object: maps.Clone(u.Object)}
+	}
 	from := reflect.ValueOf(obj).Elem()
 	to := reflect.New(from.Type())
 	to.Elem().Set(from)
@@ -102,10 +116,17 @@ func statusOf(err error) error {
 // kind; what came through server-side apply does, and would look changed for it.
 func object(obj runtime.Object) (store.Object, error) {
 	if o, ok := obj.(store.Object); ok {
-		o.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+		untype(o)
 		return o, nil
 	}
 	return nil, apierrors.NewInternalError(fmt.Errorf("a %T has no metadata, so it can not be stored", obj))
+}
+
+// untype clears what an object says of its own kind. A custom resource keeps it: nothing else says it.
+func untype(obj runtime.Object) {
+	if _, custom := obj.(*unstructured.Unstructured); !custom {
+		obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	}
 }
 
 // namespaceOf is the namespace in the request's path, "" for none or all.

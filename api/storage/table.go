@@ -9,7 +9,10 @@ import (
 )
 
 // ConvertToTable implements rest.TableConvertor.
-func (r *Resource) ConvertToTable(_ context.Context, obj, o runtime.Object) (*metav1.Table, error) {
+func (r *Resource) ConvertToTable(ctx context.Context, obj, o runtime.Object) (*metav1.Table, error) {
+	if r.kind.Tables != nil {
+		return r.kind.Tables().ConvertToTable(ctx, obj, o)
+	}
 	table := &metav1.Table{}
 	if options, ok := o.(*metav1.TableOptions); !ok || !options.NoHeaders {
 		table.ColumnDefinitions = r.tables.Columns(r.kind.GroupResource())

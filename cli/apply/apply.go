@@ -80,6 +80,8 @@ type Applier struct {
 	// Refused words the server's refusal to make current wanted; nil for kubectl's words, which show
 	// the patch.
 	Refused func(t resource.Target, current, wanted *unstructured.Unstructured, err error) error
+
+	established map[string]bool // definitions that have been waited for
 }
 
 func run(c *cli.Context, env *command.Env) error {
@@ -99,12 +101,12 @@ func run(c *cli.Context, env *command.Env) error {
 		return err
 	}
 	f := resource.Finder{Client: a.Client, In: env.In}
-	targets, err := f.Targets(c.Context, resource.Query{Files: command.Files(c), Labels: c.String("selector")})
+	targets, err := f.Targets(c.Context, resource.Query{Files: command.Files(c), Labels: c.String("selector"), Defining: true})
 	if len(targets) == 0 && err == nil {
 		return errors.New("no objects passed to apply")
 	}
 	errs := []error{err}
-	for _, t := range targets {
+	for _, t := range DefinitionsFirst(targets) {
 		obj, what, err := a.Apply(c.Context, t)
 		if err == nil {
 			err = report.Report(obj, string(what))
@@ -174,10 +176,14 @@ const (
 	ServerSideApplied Outcome = "serverside-applied"
 )
 
-// Apply creates or updates one object and returns it as the server has it.
+// Apply creates or updates one object and returns it as the server has it. An object whose kind is
+// defined by another one that has been applied waits until the server has the kind.
 func (a *Applier) Apply(ctx context.Context, t resource.Target) (*unstructured.Unstructured, Outcome, error) {
 	if t.Name == "" && t.Value.GetGenerateName() != "" {
 		return nil, "", fmt.Errorf("from %s: cannot use generate name with apply", t.Value.GetGenerateName())
+	}
+	if err := a.awaitKind(ctx, t); err != nil {
+		return nil, "", command.SourceError("waiting for the kind of", t.Source, err)
 	}
 	if a.ServerSide {
 		obj, err := a.applyOnServer(ctx, t)

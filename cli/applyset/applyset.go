@@ -219,6 +219,9 @@ func (s *Set) namespacesOf(m *meta.RESTMapping) []string {
 // those that they make for it; those are none.
 func (s *Set) membersOf(ctx context.Context, collection client.Ref) ([]Member, error) {
 	items, _, err := s.client.List(ctx, collection, client.ListOptions{Labels: PartOf + "=" + s.id})
+	if apierrors.IsNotFound(err) { // the kind has gone since the server was asked for its kinds
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

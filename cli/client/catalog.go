@@ -17,6 +17,8 @@ type Catalog struct {
 	// Resources has one list a group and version, in the same order; subresources are left in.
 	Resources []*metav1.APIResourceList
 	mapper    meta.RESTMapper
+	// defined are the kinds that the server does not have yet, with what is to define them.
+	defined map[schema.GroupVersionKind]string
 }
 
 func newCatalog(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) *Catalog {

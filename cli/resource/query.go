@@ -22,6 +22,8 @@ type Query struct {
 	// Args are types and names: "po kubia", "po,rc", "rc/kubia rs/kubia".
 	Args []string
 	Files
+	// Defining finds the kinds too that the files themselves define.
+	Defining bool
 	// Labels and Fields select objects of the named types; All selects every one of them.
 	Labels, Fields string
 	All            bool
@@ -99,6 +101,9 @@ func (f Finder) fromFiles(ctx context.Context, q Query) ([]Target, error) {
 	}
 	manifests, err := Reader{In: f.In, Namespace: f.Client.Namespace}.Read(ctx, q.Files)
 	errs := []error{err}
+	if q.Defining {
+		errs = append(errs, f.Define(manifests))
+	}
 	var out []Target
 	for _, m := range manifests {
 		if !selector.Matches(labels.Set(m.Object.GetLabels())) {

@@ -24,7 +24,7 @@ func (r *runner) simulate(ctx context.Context) error {
 	var errs []error
 	for _, t := range r.targets {
 		one := *applier
-		one.ClientDryRun = r.dryRun == command.DryRunClient || fresh[t.Namespace]
+		one.ClientDryRun = r.dryRun == command.DryRunClient || fresh[t.Namespace] || applier.NotServedYet(t)
 		p, err := r.simulateOne(ctx, &one, t)
 		if err == nil && t.Mapping.GroupVersionKind.Kind == "Namespace" && p.Before == nil {
 			fresh[t.Name] = true

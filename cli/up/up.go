@@ -220,7 +220,11 @@ func (r *runner) prepare(ctx context.Context, c *cli.Context) error {
 		}
 	}
 	var strangers unknown
-	if r.targets, strangers, err = place(resource.Finder{Client: r.client, In: r.env.In}, app.manifests); err != nil {
+	finder := resource.Finder{Client: r.client, In: r.env.In}
+	if err := finder.Define(app.manifests); err != nil {
+		return err
+	}
+	if r.targets, strangers, err = place(finder, app.manifests); err != nil {
 		return command.Join(err, strangers.refuse(""))
 	}
 	if err := strangers.admit(r.env, c.Bool("ignore-unknown"), len(r.targets)); err != nil {

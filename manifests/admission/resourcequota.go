@@ -15,7 +15,6 @@ import (
 	sums "k8s.io/apiserver/pkg/quota/v1"
 	"k8s.io/utils/clock"
 
-	"skiff/manifests"
 	"skiff/manifests/quota"
 	"skiff/manifests/registry"
 	"skiff/store"
@@ -32,7 +31,6 @@ import (
 type ResourceQuota struct {
 	reader Reader
 	clock  clock.PassiveClock
-	kinds  []*manifests.Kind
 	locks  *namespaceLocks
 }
 
@@ -41,7 +39,7 @@ func NewResourceQuota(r Reader, clk clock.PassiveClock) ResourceQuota {
 	if clk == nil {
 		clk = clock.RealClock{}
 	}
-	return ResourceQuota{reader: r, clock: clk, kinds: manifests.Kinds(), locks: &namespaceLocks{seed: maphash.MakeSeed()}}
+	return ResourceQuota{reader: r, clock: clk, locks: &namespaceLocks{seed: maphash.MakeSeed()}}
 }
 
 // Admit implements registry.Admitter.
@@ -114,12 +112,12 @@ func (a ResourceQuota) more(r registry.Request, q *corev1.ResourceQuota) corev1.
 // charged is a quota's status with more in use. What the status does not allow
 // is looked at once more from what there is: something may have gone since.
 func (a ResourceQuota) charged(q *corev1.ResourceQuota, more corev1.ResourceList) (corev1.ResourceQuotaStatus, error) {
-	if quota.Current(q, a.kinds) {
+	if quota.Current(q, quota.Kinds(a.reader)) {
 		if status, exceeded := plus(q.Status, more); len(exceeded) == 0 {
 			return status, nil
 		}
 	}
-	before := quota.Status(a.reader, q, a.kinds, a.clock.Now())
+	before := quota.Status(a.reader, q, quota.Kinds(a.reader), a.clock.Now())
 	after, exceeded := plus(before, more)
 	if len(exceeded) > 0 {
 		return after, fmt.Errorf("exceeded quota: %s, requested: %s, used: %s, limited: %s", q.Name,

@@ -110,11 +110,14 @@ func (r *Resource) tryCommit(ctx context.Context, request Request, change store.
 	if request.DryRun {
 		return request.Object, nil
 	}
+	if change, err = r.saved(change); err != nil {
+		return nil, err
+	}
 	stored, err := r.store().Commit(ctx, append([]store.Change{change}, charged...)...)
 	if err != nil {
 		return nil, err
 	}
-	return stored[0], nil
+	return r.load(stored[0])
 }
 
 func (r *Resource) admit(ctx context.Context, request Request) error {

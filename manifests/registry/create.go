@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -84,8 +85,12 @@ func (r *Resource) checkCreate(ctx context.Context, request Request, validate fu
 }
 
 // untype clears apiVersion and kind, which a stored object does not carry: its
-// type says them.
-func untype(obj store.Object) { obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{}) }
+// type says them. A custom resource has nothing else that would.
+func untype(obj store.Object) {
+	if _, custom := obj.(*unstructured.Unstructured); !custom {
+		obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	}
+}
 
 // freeName tries random names until one is free. The last is returned anyway:
 // storing the object then tells that it is not.

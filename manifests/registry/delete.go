@@ -241,6 +241,9 @@ func (d *deletion) carryOut(ctx context.Context) (store.Object, bool, error) {
 	if d.during != nil {
 		defer d.during()()
 	}
+	if change, err = r.saved(change); err != nil {
+		return nil, false, err
+	}
 	stored, err := r.store().Commit(ctx, change)
 	if err != nil && !raced(err) {
 		err = r.failed("deleting", d.old.GetNamespace(), d.old.GetName(), err)
@@ -248,7 +251,8 @@ func (d *deletion) carryOut(ctx context.Context) (store.Object, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return stored[0], gone, nil
+	last, err := r.load(stored[0])
+	return last, gone, err
 }
 
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }

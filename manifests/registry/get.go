@@ -13,7 +13,7 @@ import (
 // Get returns the newest state of an object, or a NotFound status error.
 func (r *Resource) Get(namespace, name string) (store.Object, error) {
 	if obj, ok := r.store().Get(r.key(namespace, name)); ok {
-		return obj, nil
+		return r.load(obj)
 	}
 	return nil, apierrors.NewNotFound(r.gr, name)
 }

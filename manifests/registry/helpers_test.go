@@ -43,7 +43,7 @@ func open(t testing.TB, adapt ...func(*store.Options, *registry.Options)) fixtur
 		Path:    filepath.Join(t.TempDir(), "skiff.db"),
 		Codec:   manifests.StoreCodec(),
 		Clock:   f.clock,
-		Indexes: registry.Indexes(),
+		Indexes: registry.Indexes(), OtherIndexes: registry.OtherIndexes(),
 	}
 	var ro registry.Options
 	for _, a := range adapt {

@@ -57,6 +57,11 @@ func Indexes() map[string]map[string]store.IndexFunc {
 	return out
 }
 
+// OtherIndexes are the store.Options.OtherIndexes, those of custom resources.
+func OtherIndexes() map[string]store.IndexFunc {
+	return map[string]store.IndexFunc{IndexOwner: owners}
+}
+
 func owners(obj store.Object) []string {
 	references := obj.GetOwnerReferences()
 	if len(references) == 0 {

@@ -19,7 +19,14 @@ func (r *Resource) List(ctx context.Context, namespace string, o ListOptions) ([
 	if err != nil {
 		return nil, metav1.ListMeta{}, err
 	}
-	p := collect(snapshot, sel, after, o.Limit)
+	load := r.load
+	if o.Stored {
+		load = func(obj store.Object) (store.Object, error) { return obj, nil }
+	}
+	p, err := collect(snapshot, sel, after, o.Limit, load)
+	if err != nil {
+		return nil, metav1.ListMeta{}, err
+	}
 	meta := metav1.ListMeta{ResourceVersion: formatRevision(snapshot.Revision())}
 	if !p.more {
 		return p.items, meta, nil
@@ -44,17 +51,25 @@ type page struct {
 }
 
 // collect takes up to limit (0: all) selected objects that come after a key, and
-// counts the rest.
-func collect(snapshot store.Snapshot, sel selection, after store.Key, limit int64) page {
-	var p page
+// counts the rest. Those that it takes are loaded.
+func collect(snapshot store.Snapshot, sel selection, after store.Key, limit int64, load func(store.Object) (store.Object, error)) (p page, err error) {
 	if sel.all() && limit == 0 && sel.namespace == "" {
 		p.items = make([]store.Object, 0, snapshot.Len())
 	}
 	snapshot.Ascend(sel.namespace, after, func(obj store.Object) bool {
-		if !sel.matches(obj) {
+		if !sel.matchesMetadata(obj) {
 			return true
 		}
-		if limit > 0 && int64(len(p.items)) == limit {
+		full := limit > 0 && int64(len(p.items)) == limit
+		if !full || sel.fields != nil {
+			if obj, err = load(obj); err != nil {
+				return false
+			}
+		}
+		if !sel.matchesFields(obj) {
+			return true
+		}
+		if full {
 			p.more = true
 			p.remaining++
 			return sel.all() // others are not told how many remain
@@ -62,7 +77,7 @@ func collect(snapshot store.Snapshot, sel selection, after store.Key, limit int6
 		p.items = append(p.items, obj)
 		return true
 	})
-	return p
+	return p, err
 }
 
 // snapshotFor is the state a list is to show and the key it begins after.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/clock"
 
+	"skiff/manifests/custom"
 	"skiff/store"
 )
 
@@ -28,6 +29,9 @@ type Options struct {
 	// FutureVersionWait is how long a read at a resourceVersion that is yet to
 	// come waits for it, three seconds unless set.
 	FutureVersionWait time.Duration
+	// ConversionWebhook converts custom resources whose definitions ask for a webhook. Without one such
+	// definitions are refused.
+	ConversionWebhook custom.Webhook
 }
 
 func (o *Options) complete() {
@@ -54,6 +58,9 @@ type ListOptions struct {
 	// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
 	ResourceVersion string
 	Match           metav1.ResourceVersionMatch
+	// Stored asks for the objects as the store has them, of a kind whose objects are kept in another
+	// form. Fields can not be selected then.
+	Stored bool
 }
 
 // WatchOptions select what a watch reports.

@@ -24,6 +24,7 @@ type Registry struct {
 	types     map[reflect.Type]*Resource
 	lifecycle lifecycle
 	allocator *serviceAllocator
+	custom    customs
 
 	validators []Validator
 	charger    Charger // nil: nothing is charged
@@ -57,14 +58,20 @@ func New(o Options) *Registry {
 	r.resources[groupResource("services")].hooks = r.allocator.serviceHooks()
 	r.resources[ipAddresses].hooks = r.allocator.addressHooks()
 	r.resources[serviceCIDRs].hooks = r.allocator.rangeHooks()
+	r.resources[manifests.CustomResourceDefinitions].hooks = r.definitionHooks()
 	r.resources[groupResource("persistentvolumes")].hooks = volumeHooks(o.Clock)
 	return r
 }
 
-// Resource returns nil for a resource that is not served.
-func (r *Registry) Resource(gr schema.GroupResource) *Resource { return r.resources[gr] }
+// Resource returns nil for a resource that is not served. A custom one is in its stored version.
+func (r *Registry) Resource(gr schema.GroupResource) *Resource {
+	if known := r.resources[gr]; known != nil {
+		return known
+	}
+	return r.Custom(gr, "")
+}
 
-// Kinds are the kinds served, in the order of manifests.Kinds.
+// Kinds are the kinds served, in the order of manifests.Kinds. CustomKinds are beside.
 func (r *Registry) Kinds() []*manifests.Kind { return r.kinds }
 
 // Store is where the registry keeps its objects, for snapshots and watches of

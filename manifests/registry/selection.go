@@ -44,14 +44,20 @@ func (r *Resource) newSelection(namespace string, l labels.Selector, f fields.Se
 func (s selection) all() bool { return s.labels == nil && s.fields == nil }
 
 func (s selection) matches(obj store.Object) bool {
+	return s.matchesMetadata(obj) && s.matchesFields(obj)
+}
+
+// matchesMetadata is what is the same for an object as it is stored.
+func (s selection) matchesMetadata(obj store.Object) bool {
 	if s.namespace != "" && obj.GetNamespace() != s.namespace {
 		return false
 	}
 	if s.name != "" && obj.GetName() != s.name {
 		return false
 	}
-	if s.labels != nil && !s.labels.Matches(labels.Set(obj.GetLabels())) {
-		return false
-	}
+	return s.labels == nil || s.labels.Matches(labels.Set(obj.GetLabels()))
+}
+
+func (s selection) matchesFields(obj store.Object) bool {
 	return s.fields == nil || s.fields.Matches(s.kind.Fields(obj))
 }

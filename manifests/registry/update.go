@@ -56,6 +56,10 @@ func (u *updating) try(ctx context.Context) (store.Object, bool, error) {
 	if !exists {
 		return u.create(ctx)
 	}
+	old, err := r.load(old)
+	if err != nil {
+		return nil, false, err
+	}
 	if err := u.checkPreconditions(old); err != nil {
 		return nil, false, err
 	}

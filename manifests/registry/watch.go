@@ -92,6 +92,9 @@ func (w *watcher) report(ctx context.Context, since uint64, o WatchOptions) erro
 				return w.explain(err, revision)
 			}
 			for _, event := range events {
+				if event, err = w.loaded(event); err != nil {
+					return err
+				}
 				w.change(ctx, event)
 			}
 		}
@@ -114,12 +117,30 @@ func (w *watcher) begin(ctx context.Context, since uint64, o WatchOptions) (*sto
 		return changes, err
 	}
 	snapshot.Ascend(w.selection.namespace, store.Key{}, func(obj store.Object) bool {
+		if obj, err = w.resource.load(obj); err != nil {
+			return false
+		}
 		return !w.selection.matches(obj) || w.send(ctx, watch.Event{Type: watch.Added, Object: obj})
 	})
+	if err != nil {
+		return nil, err
+	}
 	if ptr.Deref(o.SendInitialEvents, false) && w.bookmarks {
 		w.bookmark(ctx, snapshot.Revision(), true)
 	}
 	return changes, nil
+}
+
+// loaded is an event with objects as the resource's kind has them.
+func (w *watcher) loaded(e store.Event) (store.Event, error) {
+	var err error
+	if e.Object, err = w.resource.load(e.Object); err != nil {
+		return e, err
+	}
+	if e.Previous != nil && !w.selection.all() {
+		e.Previous, err = w.resource.load(e.Previous)
+	}
+	return e, err
 }
 
 // change reports what an event of the store is to those who see only the

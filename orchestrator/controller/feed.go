@@ -182,6 +182,10 @@ func (p *parts) handle(e store.Event) {
 	}
 }
 
+// catchUp tells what is different in a snapshot from what was told, before the watch tells it. The
+// watch may tell some of it again.
+func (f *Feed) catchUp(snapshot store.Snapshot) { f.relist(snapshot) }
+
 // relist tells what is different in snapshot from what was known.
 func (f *Feed) relist(snapshot store.Snapshot) {
 	f.mu.Lock()

@@ -15,13 +15,21 @@ type Feeds struct {
 	store *store.Store
 
 	mu    sync.Mutex
-	feeds map[string]*Feed
-	start func(*Feed) // nil while Run does not run
+	feeds map[string]*leased
+	start func(*leased) // nil while Run does not run
+}
+
+// leased is a feed and for how long there is one.
+type leased struct {
+	*Feed
+	lasting bool // as long as the feeds run
+	leases  int  // or while there are any
+	stop    context.CancelFunc
 }
 
 // NewFeeds returns feeds that follow s once they run.
 func NewFeeds(s *store.Store) *Feeds {
-	return &Feeds{store: s, feeds: map[string]*Feed{}}
+	return &Feeds{store: s, feeds: map[string]*leased{}}
 }
 
 // Of is the feed of a resource, named as in store.Key: "pods",
@@ -29,9 +37,35 @@ func NewFeeds(s *store.Store) *Feeds {
 func (f *Feeds) Of(resource string) *Feed {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	feed := f.of(resource)
+	feed.lasting = true
+	return feed.Feed
+}
+
+// Lease is Of for a resource that may come to an end: when all who have leased its feed have given it
+// back, the feed ends.
+func (f *Feeds) Lease(resource string) (feed *Feed, giveBack func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.of(resource)
+	l.leases++
+	return l.Feed, sync.OnceFunc(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if l.leases--; l.leases > 0 || l.lasting {
+			return
+		}
+		delete(f.feeds, resource)
+		if l.stop != nil {
+			l.stop()
+		}
+	})
+}
+
+func (f *Feeds) of(resource string) *leased {
 	feed, ok := f.feeds[resource]
 	if !ok {
-		feed = newFeed(resource)
+		feed = &leased{Feed: newFeed(resource)}
 		f.feeds[resource] = feed
 		if f.start != nil {
 			f.start(feed)
@@ -54,8 +88,13 @@ func (f *Feeds) Run(ctx context.Context) error {
 		return nil
 	})
 	f.mu.Lock()
-	f.start = func(feed *Feed) {
-		group.Go(func() error { return feed.run(ctx, f.store) })
+	f.start = func(feed *leased) {
+		ctx, stop := context.WithCancel(ctx)
+		feed.stop = stop
+		group.Go(func() error {
+			defer stop()
+			return feed.run(ctx, f.store)
+		})
 	}
 	for _, feed := range f.feeds {
 		f.start(feed)

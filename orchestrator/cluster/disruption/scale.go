@@ -2,6 +2,7 @@ package disruption
 
 import (
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -65,7 +66,7 @@ func (c *Controller) topController(namespace string, ref *metav1.OwnerReference)
 
 func (c *Controller) lookUp(namespace string, ref *metav1.OwnerReference) (store.Object, *registry.Resource, error) {
 	gvk := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
-	for _, kind := range c.registry.Kinds() {
+	for _, kind := range append(slices.Clip(c.registry.Kinds()), c.registry.CustomKinds()...) {
 		if kind.GVK.GroupKind() != gvk.GroupKind() {
 			continue
 		}

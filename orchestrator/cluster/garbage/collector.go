@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"skiff/manifests"
 	"skiff/orchestrator/controller"
 	"skiff/store"
 )
@@ -46,7 +47,7 @@ type Collector struct {
 func New(o Options) *Collector {
 	return &Collector{
 		options: o, recorder: o.Recorder(Component),
-		graph:  newGraph(o.Registry.Store(), o.Registry.Kinds()),
+		graph:  newGraph(o.Registry),
 		logger: o.Logger.With("controller", "garbage"),
 	}
 }
@@ -64,8 +65,10 @@ func (c *Collector) Run(ctx context.Context) error {
 		Env: c.options.Env,
 	}
 	for _, kind := range c.graph.kinds {
-		loop.Sources = append(loop.Sources, c.follow(kind.GroupResource().String()))
+		resource := kind.GroupResource().String()
+		loop.Sources = append(loop.Sources, c.follow(resource, c.options.Feeds.Of(resource)))
 	}
+	loop.Sources = append(loop.Sources, controller.FollowEach(c.options.Feeds, manifests.CustomResourceDefinitions.String(), c.follow))
 	return loop.Run(ctx)
 }
 
@@ -83,9 +86,9 @@ func (c *Collector) reconcile(ctx context.Context, k key, add func(key)) error {
 	return c.execute(ctx, o, p, add)
 }
 
-func (c *Collector) follow(resource string) controller.Source[key] {
+func (c *Collector) follow(resource string, feed *controller.Feed) controller.Source[key] {
 	return func(ctx context.Context, q controller.Queue[key]) (func(), error) {
-		return c.options.Feeds.Of(resource).Subscribe(ctx, func(e store.Event) {
+		return feed.Subscribe(ctx, func(e store.Event) {
 			if e.Type == watch.Deleted {
 				c.gone(keyOf(resource, e.Object), e.Object, q.Add)
 			} else {

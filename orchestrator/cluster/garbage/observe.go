@@ -66,11 +66,20 @@ type graph struct {
 	kinds []*manifests.Kind
 	// served finds a kind by any version of it.
 	served map[schema.GroupVersionKind]*manifests.Kind
+	// custom are the kinds beside, which come and go.
+	custom customKinds
 }
 
-func newGraph(s *store.Store, kinds []*manifests.Kind) *graph {
-	g := &graph{store: s, served: map[schema.GroupVersionKind]*manifests.Kind{}}
-	for _, k := range kinds {
+// customKinds are those of definitions; *registry.Registry has them.
+type customKinds interface {
+	CustomKinds() []*manifests.Kind
+	// CustomKind is nil for a kind that is not served.
+	CustomKind(schema.GroupVersionKind) *manifests.Kind
+}
+
+func newGraph(r *registry.Registry) *graph {
+	g := &graph{store: r.Store(), served: map[schema.GroupVersionKind]*manifests.Kind{}, custom: r}
+	for _, k := range r.Kinds() {
 		for _, version := range append(slices.Clone(k.Served), k.GVK) {
 			g.served[version] = k
 		}
@@ -79,6 +88,14 @@ func newGraph(s *store.Store, kinds []*manifests.Kind) *graph {
 		}
 	}
 	return g
+}
+
+// kind finds a kind by any version of it, nil if there is none.
+func (g *graph) kind(gvk schema.GroupVersionKind) *manifests.Kind {
+	if k := g.served[gvk]; k != nil {
+		return k
+	}
+	return g.custom.CustomKind(gvk)
 }
 
 func (g *graph) observe(k key) observation {
@@ -111,7 +128,7 @@ func (g *graph) waitsFor(dependents []dependent, uid types.UID, seen map[types.U
 // looked at all the same when k goes; but nothing waits for it.
 func (g *graph) dependents(k key) []dependent {
 	var all []dependent
-	for _, kind := range g.kinds {
+	for _, kind := range append(slices.Clip(g.kinds), g.custom.CustomKinds()...) {
 		resource := kind.GroupResource().String()
 		for _, o := range g.store.ByIndex(resource, registry.IndexOwner, string(k.uid)) {
 			all = append(all, dependent{keyOf(resource, o), o, g.blocks(o, k)})
@@ -131,7 +148,7 @@ func holds(r metav1.OwnerReference) bool { return r.BlockOwnerDeletion != nil &&
 
 // means reports whether a reference of o names owner, beside having its UID.
 func (g *graph) means(o store.Object, r metav1.OwnerReference, owner key) bool {
-	kind := g.served[schema.FromAPIVersionAndKind(r.APIVersion, r.Kind)]
+	kind := g.kind(schema.FromAPIVersionAndKind(r.APIVersion, r.Kind))
 	return kind != nil && kind.GroupResource().String() == owner.Resource && r.Name == owner.Name &&
 		(!kind.Namespaced || o.GetNamespace() == owner.Namespace)
 }
@@ -157,7 +174,7 @@ func (g *graph) owners(o store.Object) owners {
 // owner finds what a reference of o refers to: an object of o's own namespace,
 // or of none. It is nil when there is none such.
 func (g *graph) owner(o store.Object, ref metav1.OwnerReference) (store.Object, *manifests.Kind, error) {
-	kind := g.served[schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)]
+	kind := g.kind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 	if kind == nil {
 		return nil, nil, fmt.Errorf("owner %s %s: skiff serves no such kind", ref.APIVersion, ref.Kind)
 	}
@@ -178,7 +195,7 @@ func (g *graph) owner(o store.Object, ref metav1.OwnerReference) (store.Object, 
 // elsewhere reports whether the object a reference means exists, but in another
 // namespace than o's, from where it can not own o.
 func (g *graph) elsewhere(o store.Object, ref metav1.OwnerReference) bool {
-	kind := g.served[schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)]
+	kind := g.kind(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 	if kind == nil || !kind.Namespaced {
 		return false
 	}

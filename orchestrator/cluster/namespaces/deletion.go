@@ -68,16 +68,18 @@ func (d *Deletion) Run(ctx context.Context) error {
 		if kind.Resource == "events" {
 			continue // there are many, they go at once, and nothing depends on them
 		}
-		loop.Sources = append(loop.Sources, d.departures(kind.GroupResource().String()))
+		resource := kind.GroupResource().String()
+		loop.Sources = append(loop.Sources, d.departures(resource, d.options.Feeds.Of(resource)))
 	}
+	loop.Sources = append(loop.Sources, controller.FollowEach(d.options.Feeds, manifests.CustomResourceDefinitions.String(), d.departures))
 	return loop.Run(ctx)
 }
 
 // departures makes a source of the namespaces that something has left while
 // they are being deleted.
-func (d *Deletion) departures(resource string) controller.Source[string] {
+func (d *Deletion) departures(_ string, feed *controller.Feed) controller.Source[string] {
 	return func(ctx context.Context, q controller.Queue[string]) (func(), error) {
-		return d.options.Feeds.Of(resource).Subscribe(ctx, func(e store.Event) {
+		return feed.Subscribe(ctx, func(e store.Event) {
 			if e.Type != watch.Deleted {
 				return
 			}
@@ -116,7 +118,7 @@ func (d *Deletion) reconcile(ctx context.Context, name string) (time.Duration, e
 // empty asks for the deletion of all that is in the namespace, and looks at what
 // is left. It stops behind the pods while there are any.
 func (d *Deletion) empty(ctx context.Context, n *corev1.Namespace) (left remaining) {
-	for _, kind := range d.kinds {
+	for _, kind := range append(slices.Clip(d.kinds), d.customKinds()...) {
 		c := d.emptyKind(ctx, kind, n)
 		left = append(left, c)
 		if isPods(kind) && (c.count > 0 || c.err != nil) {
@@ -126,9 +128,16 @@ func (d *Deletion) empty(ctx context.Context, n *corev1.Namespace) (left remaini
 	return left
 }
 
+func (d *Deletion) customKinds() []*manifests.Kind {
+	return slices.DeleteFunc(d.options.Registry.CustomKinds(), func(k *manifests.Kind) bool { return !k.Namespaced })
+}
+
 func (d *Deletion) emptyKind(ctx context.Context, kind *manifests.Kind, n *corev1.Namespace) content {
 	gvr := kind.GVK.GroupVersion().WithResource(kind.Resource)
 	resource := d.options.Registry.Resource(kind.GroupResource())
+	if resource == nil {
+		return content{resource: gvr} // a custom kind whose definition has gone meanwhile, and its objects before it
+	}
 	// In the background: all the dependents are deleted here anyway, and none is to
 	// be left behind.
 	options := &metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationBackground)}

@@ -70,9 +70,12 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	for _, kind := range c.kinds {
 		if quota.Countable(kind) {
-			loop.Sources = append(loop.Sources, c.follow(kind))
+			loop.Sources = append(loop.Sources, c.follow(kind, c.options.Feeds.Of(kind.GroupResource().String())))
 		}
 	}
+	definitions := manifests.CustomResourceDefinitions.String()
+	loop.Sources = append(loop.Sources,
+		controller.FollowEach(c.options.Feeds, definitions, c.followCustom), c.followDefinitions(c.options.Feeds.Of(definitions)))
 	return loop.Run(ctx)
 }
 
@@ -85,7 +88,7 @@ func (c *Controller) followQuotas(ctx context.Context, queue controller.Queue[ke
 			return
 		}
 		before, changed := e.Previous.(*corev1.ResourceQuota)
-		if changed && apiequality.Semantic.DeepEqual(now.Spec, before.Spec) && quota.Current(now, c.kinds) {
+		if changed && apiequality.Semantic.DeepEqual(now.Spec, before.Spec) && quota.Current(now, quota.Kinds(c.options.Registry.Store())) {
 			queue.AddAfter(controller.NameOf(now), settle)
 			return
 		}
@@ -95,9 +98,9 @@ func (c *Controller) followQuotas(ctx context.Context, queue controller.Queue[ke
 
 // follow has the quotas of a namespace counted that count a kind when objects of
 // it go or come to use something else. What is new was charged already.
-func (c *Controller) follow(kind *manifests.Kind) controller.Source[key] {
+func (c *Controller) follow(kind *manifests.Kind, feed *controller.Feed) controller.Source[key] {
 	return func(ctx context.Context, queue controller.Queue[key]) (func(), error) {
-		return c.options.Feeds.Of(kind.GroupResource().String()).Subscribe(ctx, func(e store.Event) {
+		return feed.Subscribe(ctx, func(e store.Event) {
 			c.eachQuota(e.Object.GetNamespace(), kind, func(q *corev1.ResourceQuota) {
 				switch {
 				case e.Type == watch.Added:
@@ -143,7 +146,7 @@ func (c *Controller) reconcile(ctx context.Context, k key) (time.Duration, error
 		if counts++; counts > maxCounts {
 			return errBusy
 		}
-		q.Status = quota.Status(c.options.Registry.Store(), q, c.kinds, c.clock.Now())
+		q.Status = quota.Status(c.options.Registry.Store(), q, quota.Kinds(c.options.Registry.Store()), c.clock.Now())
 		return nil
 	})
 	switch {

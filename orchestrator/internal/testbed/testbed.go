@@ -50,7 +50,7 @@ func New(t testing.TB) *Bed {
 func newBed(t testing.TB, steps *Steps) *Bed {
 	t.Helper()
 	s, err := store.Open(store.Options{
-		Path: filepath.Join(t.TempDir(), "skiff.db"), Codec: manifests.StoreCodec(), Indexes: registry.Indexes(),
+		Path: filepath.Join(t.TempDir(), "skiff.db"), Codec: manifests.StoreCodec(), Indexes: registry.Indexes(), OtherIndexes: registry.OtherIndexes(),
 	})
 	if err != nil {
 		t.Fatal(err)
