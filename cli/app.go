@@ -21,6 +21,7 @@ import (
 	"skiff/cli/diff"
 	"skiff/cli/doctor"
 	"skiff/cli/edit"
+	"skiff/cli/envtest"
 	"skiff/cli/events"
 	"skiff/cli/exec"
 	"skiff/cli/explain"
@@ -125,7 +126,7 @@ func commands(env *command.Env, s Server) []*cli.Command {
 			auth.Command(env), config.Command(env),
 		}},
 		{"This program", append(completion.Candidates(env),
-			doctor.Command(env), completion.Command(env), globaloptions.Command(env), plugin.Command(env, own))},
+			doctor.Command(env), envtest.Command(env), completion.Command(env), globaloptions.Command(env), plugin.Command(env, own))},
 		{"The daemon", daemon.Commands(env, s)},
 	}
 	for _, g := range groups {

@@ -15,6 +15,7 @@ import (
 	"skiff/cli/args"
 	"skiff/cli/command"
 	"skiff/cli/daemon"
+	"skiff/cli/envtest"
 	"skiff/cli/plugin"
 	"skiff/cli/terminal"
 )
@@ -37,12 +38,15 @@ func Main(ctx context.Context, streams Streams, argv []string, s Server) int {
 
 func run(ctx context.Context, env *command.Env, argv []string, s Server) int {
 	app := newApp(env, s)
-	message, code := command.Explain(perform(ctx, env, app, argv))
+	message, code := command.Explain(perform(ctx, env, app, argv, s))
 	fmt.Fprint(env.Err, message)
 	return code
 }
 
-func perform(ctx context.Context, env *command.Env, app *cli.App, argv []string) error {
+func perform(ctx context.Context, env *command.Env, app *cli.App, argv []string, s Server) error {
+	if program, ok := envtest.Find(argv); ok {
+		return program.Run(ctx, env, s)
+	}
 	if p, ok := plugin.Find(env, app.Commands, argv[min(1, len(argv)):]); ok {
 		return p.Run(ctx)
 	}

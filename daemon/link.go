@@ -117,7 +117,12 @@ func (d *daemon) serviceProblem(_ context.Context, key protocol.Key, why string)
 }
 
 // likelyServices is the range that services have until the engine has said which it is.
-func (d *daemon) likelyServices() netip.Prefix { return d.engine.LikelyLayout().Services }
+func (d *daemon) likelyServices() netip.Prefix {
+	if d.engine == nil {
+		return docker.DefaultLayout().Services
+	}
+	return d.engine.LikelyLayout().Services
+}
 
 // apiNames are the names by which pods know the API.
 func apiNames(domain string) []string {

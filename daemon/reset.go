@@ -44,6 +44,9 @@ func Reset(ctx context.Context, c config.Config, force bool, log *slog.Logger) (
 
 // prune removes what an instance has on the engine.
 func prune(ctx context.Context, c config.Config, id string, log *slog.Logger) (containers int, err error) {
+	if c.EngineHost == config.NoEngine {
+		return 0, nil
+	}
 	engine, err := docker.Connect(ctx, docker.Options{Instance: id, Host: c.EngineHost, Logger: log})
 	if err != nil {
 		return 0, err

@@ -80,11 +80,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, ready func() er
 
 // daemon is all parts, put together but not yet running.
 type daemon struct {
-	config      config.Config
-	log         *slog.Logger
-	store       *store.Store
-	registry    *registry.Registry
-	creds       *credentials.Credentials
+	config   config.Config
+	log      *slog.Logger
+	store    *store.Store
+	registry *registry.Registry
+	creds    *credentials.Credentials
+	// The engine, and what leads into the pods' network, are nil in a daemon without an engine.
 	engine      *docker.Engine
 	network     *networkedEngine
 	link        *network.Link
@@ -125,10 +126,7 @@ func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*daemon, 
 	for _, step := range []func() error{
 		func() (err error) { d.store, err = openStore(c, log, metrics); return err },
 		func() (err error) { d.creds, err = loadCredentials(c); return err },
-		func() (err error) {
-			d.engine, err = docker.Connect(ctx, docker.Options{Instance: id, Host: c.EngineHost, Subnet: c.Subnet, Starts: c.StartLimit, Logger: log, Metrics: metrics})
-			return err
-		},
+		func() error { return d.connect(ctx, id, metrics) },
 		func() error { return d.wire(metrics) },
 	} {
 		if err := step(); err != nil {
@@ -136,6 +134,16 @@ func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*daemon, 
 		}
 	}
 	return d, nil
+}
+
+// connect connects to the engine, if there is to be one.
+func (d *daemon) connect(ctx context.Context, instance string, metrics prometheus.Registerer) (err error) {
+	c := d.config
+	if c.EngineHost == config.NoEngine {
+		return nil
+	}
+	d.engine, err = docker.Connect(ctx, docker.Options{Instance: instance, Host: c.EngineHost, Subnet: c.Subnet, Starts: c.StartLimit, Logger: d.log, Metrics: metrics})
+	return err
 }
 
 // abandon closes what a daemon that will not run has opened.
@@ -164,12 +172,15 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
-	d.makeLink()
-	d.controllers = orchestrator.New(orchestrator.Options{
-		Registry: d.registry, RootCA: d.creds.CA(), Volumes: d.engine, Logger: d.log, Metrics: metrics,
-		Network:         d.networkOptions(name),
+	options := orchestrator.Options{
+		Registry: d.registry, RootCA: d.creds.CA(), Logger: d.log, Metrics: metrics,
 		NodeGracePeriod: d.config.NodeGracePeriod, NodeEvictionRate: d.config.NodeEvictionRate,
-	})
+	}
+	if d.engine != nil {
+		d.makeLink()
+		options.Volumes, options.Network = d.engine, d.networkOptions(name)
+	}
+	d.controllers = orchestrator.New(options)
 	build := serverVersion()
 	if err := d.makeAgent(name, build, metrics); err != nil {
 		return err
@@ -183,14 +194,15 @@ func (d *daemon) makeAgent(name string, build version.Info, metrics prometheus.R
 	if err := node.CheckSysctlPatterns(d.config.AllowedUnsafeSysctls); err != nil {
 		return fmt.Errorf("--allowed-unsafe-sysctls: %w", err)
 	}
-	d.prober, err = fleet.NewProbes(probe.Options{
-		Clock: clock.RealClock{}, Metrics: metrics, Version: build.Major + "." + build.Minor, Dial: d.link.Dial,
-	})
-	if err != nil {
+	probing := probe.Options{Clock: clock.RealClock{}, Metrics: metrics, Version: build.Major + "." + build.Minor}
+	if d.link != nil {
+		probing.Dial = d.link.Dial
+	}
+	if d.prober, err = fleet.NewProbes(probing); err != nil {
 		return err
 	}
 	shared := node.Options{
-		Registry: d.registry, Feeds: d.controllers.Feeds(), Runtime: d.network, Addresses: d.network, Prober: d.prober,
+		Registry: d.registry, Feeds: d.controllers.Feeds(), Prober: d.prober,
 		Logger: d.log, Metrics: d.controllers.Metrics(), Version: build.GitVersion,
 		AllowedUnsafeSysctls: d.config.AllowedUnsafeSysctls,
 		CrashBackoff:         d.config.CrashBackoff, MaxCrashBackoff: d.config.MaxBackoff, LeaseInterval: leaseInterval(d.config.NodeGracePeriod),
@@ -198,25 +210,46 @@ func (d *daemon) makeAgent(name string, build version.Info, metrics prometheus.R
 	d.jobLogs = &joblog.Keeper{Dir: d.config.Dir.JobLogs()}
 	shared.JobLogs = d.jobLogs
 	shared.HostIP = remembered(hostIP, hostIPAge)
-	shared.DialContext, shared.HostDial = d.link.DialBulk, d.gateway
-	shared.ClusterDNS, shared.ClusterDomain = d.clusterDNS, d.config.ClusterDomain
-	shared.MemoryDir = memoryDir(sharedMemory, d.engine.Instance(), d.engine.Host())
+	shared.ClusterDomain = d.config.ClusterDomain
+	d.useEngine(&shared)
 	own := shared
 	if own.MemoryDir != "" {
 		own.MemoryDir = filepath.Join(own.MemoryDir, name)
 	}
-	own.HostIP = d.nodeAddress(name)
+	if d.engine != nil {
+		own.HostIP = d.nodeAddress(name)
+	}
 	own.Name, own.Recorder, own.VolumeDir = name, d.controllers.Recorder("kubelet", name), d.config.Dir.Volumes()
+	if d.engine == nil {
+		own = fleet.Simulated(own)
+	}
 	d.agent = node.New(own)
+	var hostIPs func(string) func() netip.Addr
+	if d.engine != nil {
+		hostIPs = d.nodeAddress
+	}
 	d.fleet = fleet.New(fleet.Options{
-		Registry: d.registry, Feeds: d.controllers.Feeds(), Own: d.agent, Logger: d.log, Metrics: d.controllers.Metrics(),
+		OwnSimulated: d.engine == nil,
+		Registry:     d.registry, Feeds: d.controllers.Feeds(), Own: d.agent, Logger: d.log, Metrics: d.controllers.Metrics(),
 		Provider: fleet.NewProvider(fleet.ProviderOptions{
 			Node: shared, Dir: d.config.Dir.VirtualNodes(), Logger: d.log,
 			Recorder: func(name string) node.Recorder { return d.controllers.Recorder("kubelet", name) },
-			HostIP:   d.nodeAddress,
+			HostIP:   hostIPs,
 		}),
 	})
 	return nil
+}
+
+// useEngine has agents run their pods on the engine, in its network; without one, in memory.
+func (d *daemon) useEngine(o *node.Options) {
+	if d.engine == nil {
+		*o = fleet.Simulated(*o)
+		return
+	}
+	o.Runtime, o.Addresses = d.network, d.network
+	o.DialContext, o.HostDial = d.link.DialBulk, d.gateway
+	o.ClusterDNS = d.clusterDNS
+	o.MemoryDir = memoryDir(sharedMemory, d.engine.Instance(), d.engine.Host())
 }
 
 // leaseInterval is how often nodes renew their Leases: several times in the period for which they
@@ -261,7 +294,10 @@ func loadCredentials(c config.Config) (*credentials.Credentials, error) {
 		hosts = []string{host}
 	}
 	hosts = append(hosts, apiNames(c.ClusterDomain)...)
-	return credentials.Load(credentials.Options{Dir: c.Dir.Credentials(), Hosts: hosts, Clock: clock.RealClock{}})
+	return credentials.Load(credentials.Options{
+		Dir: c.Dir.Credentials(), Hosts: hosts, Clock: clock.RealClock{},
+		ClientCAFile: c.ClientCAFile, ServerCertFile: c.TLSCertFile, ServerKeyFile: c.TLSKeyFile,
+	})
 }
 
 // run starts all parts and returns when all have ended: the store last, because everything writes
@@ -274,9 +310,13 @@ func (d *daemon) run(ctx context.Context, ready func() error) error {
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.controllers.Run(ctx, d.agent, d.fleet, d.prober) })
-	group.Go(func() error { return d.api.Serve(ctx, d.creds.ServerTLS(), d.listener, d.link.API()) })
-	group.Go(func() error { return d.link.Run(ctx) })
-	group.Go(func() error { return d.ports.Run(ctx) })
+	listeners := []net.Listener{d.listener}
+	if d.link != nil {
+		listeners = append(listeners, d.link.API())
+		group.Go(func() error { return d.link.Run(ctx) })
+		group.Go(func() error { return d.ports.Run(ctx) })
+	}
+	group.Go(func() error { return d.api.Serve(ctx, d.creds.ServerTLS(), listeners...) })
 	group.Go(func() error { return d.publish(ctx, ready) })
 	err := group.Wait()
 
@@ -284,7 +324,11 @@ func (d *daemon) run(ctx context.Context, ready func() error) error {
 	if d.door != nil {
 		_ = d.door.Close() // unless the engine has never said where it leads, it is closed
 	}
-	return errors.Join(err, state.Wait(), d.store.Close(), d.engine.Close())
+	err = errors.Join(err, state.Wait(), d.store.Close())
+	if d.engine != nil {
+		err = errors.Join(err, d.engine.Close())
+	}
+	return err
 }
 
 // publish publishes the kubeconfig while the daemon serves and removes it first on shutdown.
@@ -322,7 +366,7 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 		return err
 	}
 	address := clientAddress(d.listener.Addr())
-	id := datadir.ClientIdentity{CA: d.creds.CA(), Cert: d.creds.AdminCert(), Key: d.creds.AdminKey()}
+	id := datadir.ClientIdentity{CA: d.creds.Trusted(), Cert: d.creds.AdminCert(), Key: d.creds.AdminKey()}
 	access := datadir.NewKubeconfig(address, id)
 	if err := d.tellAddresses(ctx); err != nil {
 		return err
@@ -337,7 +381,11 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 		d.log.Warn("the API's address may change with the next start", "error", err)
 	}
 	d.awaitNode(ctx)
-	d.log.Info("ready", "api", address, "data", d.config.Dir, "instance", d.engine.Instance(), "engine", d.engine.Host())
+	if d.engine != nil {
+		d.log.Info("ready", "api", address, "data", d.config.Dir, "instance", d.engine.Instance(), "engine", d.engine.Host())
+	} else {
+		d.log.Info("ready, without an engine: pods run in memory", "api", address, "data", d.config.Dir)
+	}
 	return ready()
 }
 

@@ -68,6 +68,15 @@ func (e *Engine) LikelyLayout() Layout {
 	return l
 }
 
+// DefaultLayout is the layout of an instance's network on an engine without any other.
+func DefaultLayout() Layout {
+	l, err := Divide(nthSubnet(ranges[0], 0))
+	if err != nil {
+		panic(err) // those of ranges are large enough
+	}
+	return l
+}
+
 // formerSubnet is the prefix of a network that has been removed from under the instance's
 // containers: they keep their addresses, so it must come back as it was.
 func (e *Engine) formerSubnet(ctx context.Context) (netip.Prefix, error) {

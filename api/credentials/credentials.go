@@ -41,6 +41,9 @@ type Options struct {
 	// own name.
 	Hosts []string
 	Clock clock.PassiveClock
+	// ClientCAFile holds authorities whose client certificates are accepted as well; ServerCertFile and
+	// ServerKeyFile are shown to clients that ask for one of its names. Empty for none.
+	ClientCAFile, ServerCertFile, ServerKeyFile string
 }
 
 // Credentials are what server and administrator show.
@@ -48,6 +51,7 @@ type Credentials struct {
 	options   Options
 	authority pair
 	admin     pair
+	given     given
 
 	mu     sync.Mutex
 	server pair
@@ -60,7 +64,7 @@ func Load(o Options) (*Credentials, error) {
 		return nil, fmt.Errorf("making the directory for credentials: %w", err)
 	}
 	c := &Credentials{options: o}
-	for _, load := range []func() error{c.loadAuthority, c.loadAdmin, c.loadServer} {
+	for _, load := range []func() error{c.loadAuthority, c.loadAdmin, c.loadServer, c.loadGiven} {
 		if err := load(); err != nil {
 			return nil, err
 		}
@@ -77,10 +81,11 @@ func (c *Credentials) AdminCert() []byte { return c.admin.certPEM() }
 // AdminKey is the administrator's private key, PEM.
 func (c *Credentials) AdminKey() []byte { return c.admin.keyPEM() }
 
-// Roots is the pool that holds the authority.
+// Roots are the authorities whose client certificates are accepted.
 func (c *Credentials) Roots() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(c.authority.cert)
+	pool.AppendCertsFromPEM(c.given.clients)
 	return pool
 }
 
@@ -92,7 +97,7 @@ func (c *Credentials) ServerTLS() *tls.Config {
 		MinVersion:     tls.VersionTLS12,
 		ClientAuth:     tls.RequestClientCert,
 		ClientCAs:      c.Roots(),
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.serverCertificate() },
+		GetCertificate: c.certificateFor,
 	}
 }
 

@@ -29,6 +29,10 @@ const (
 	domain   = "cluster-domain"
 	byRouter = "pods-by-router"
 
+	clientCA = "client-ca-file"
+	tlsCert  = "tls-cert-file"
+	tlsKey   = "tls-private-key-file"
+
 	publishAddress = "publish-address"
 	frontDoor      = "front-door"
 )
@@ -44,7 +48,10 @@ func serverFlags() []cli.Flag {
 		dataDirFlag(),
 		command.ListenFlag(),
 		&cli.StringFlag{Name: "node-name", Usage: "permanent `NAME` of the node (default: the host's name)"},
-		&cli.StringFlag{Name: engine, Usage: "`ADDRESS` of the Docker Engine (default: DOCKER_HOST, then the current Docker context)"},
+		&cli.StringFlag{Name: engine, Usage: "`ADDRESS` of the Docker Engine, or none, which simulates pods in memory (default: DOCKER_HOST, then the current Docker context)"},
+		&cli.StringFlag{Name: clientCA, Usage: "`FILE` of authorities whose client certificates are accepted beside those of skiff's own"},
+		&cli.StringFlag{Name: tlsCert, Usage: "`FILE` with the certificate that the API shows in place of one of skiff's own authority"},
+		&cli.StringFlag{Name: tlsKey, Usage: "`FILE` with the private key of that certificate"},
 		&cli.StringFlag{Name: subnet, Usage: "IPv4 `PREFIX` of the network of pods and services, /26 or larger (default: one that is free)"},
 		&cli.StringFlag{Name: domain, Value: config.ClusterDomain, Usage: "`DOMAIN` of the names of services and pods"},
 		&cli.StringFlag{Name: publishAddress, Value: config.PublishAddress, Usage: "`ADDRESS` of this machine on which node ports, load balancers and the front door listen; any but a loopback address lets others in"},
@@ -75,6 +82,14 @@ func checkNodeFlags(c *cli.Context) error {
 	return nil
 }
 
+// checkTLSFlags refuses a certificate without its key.
+func checkTLSFlags(c *cli.Context) error {
+	if (c.String(tlsCert) == "") != (c.String(tlsKey) == "") {
+		return fmt.Errorf("--%s and --%s belong together", tlsCert, tlsKey)
+	}
+	return nil
+}
+
 // readConfig reads the flags of a daemon about to start.
 func readConfig(env *command.Env, c *cli.Context) (config.Config, error) {
 	cfg := config.Config{
@@ -84,8 +99,9 @@ func readConfig(env *command.Env, c *cli.Context) (config.Config, error) {
 		NodeGracePeriod: c.Duration(grace), NodeEvictionRate: ptr.To(c.Float64(rate)),
 		AllowedUnsafeSysctls: listed(c.String(unsafeSysctls)),
 		PodsByRouter:         c.Bool(byRouter),
+		ClientCAFile:         c.String(clientCA), TLSCertFile: c.String(tlsCert), TLSKeyFile: c.String(tlsKey),
 	}
-	if err := errors.Join(checkNodeFlags(c), readNetwork(c, &cfg)); err != nil {
+	if err := errors.Join(checkNodeFlags(c), checkTLSFlags(c), readNetwork(c, &cfg)); err != nil {
 		return config.Config{}, err
 	}
 	if f := c.String("log-format"); f != "text" && f != "json" {

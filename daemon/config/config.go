@@ -26,6 +26,9 @@ const (
 	FrontDoorPort  = 7480
 )
 
+// NoEngine is the EngineHost of a daemon without an engine.
+const NoEngine = "none"
+
 // Config says where a daemon keeps its state, how it is reached, and what it may take.
 type Config struct {
 	// Dir holds everything that outlives the process.
@@ -36,8 +39,13 @@ type Config struct {
 	// NodeName is the name of the node; empty means the one it had before, or, the first time, the
 	// host's.
 	NodeName string
-	// EngineHost is the engine's address; empty means DOCKER_HOST, then the current Docker context.
+	// EngineHost is the engine's address; empty means DOCKER_HOST, then the current Docker context, and
+	// NoEngine that pods are simulated: they run in memory, and there is no network.
 	EngineHost string
+	// ClientCAFile holds certificates, in PEM, of authorities whose client certificates are accepted
+	// beside those of skiff's own; empty for none. TLSCertFile and TLSKeyFile hold what the API shows to
+	// clients in place of a certificate by skiff's own authority; both or neither are set.
+	ClientCAFile, TLSCertFile, TLSKeyFile string
 	// Subnet is the IPv4 prefix of the pods' network, of 26 bits or fewer; the zero value lets the
 	// daemon choose one that is free.
 	Subnet netip.Prefix

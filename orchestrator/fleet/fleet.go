@@ -37,6 +37,8 @@ type Options struct {
 	Feeds    *controller.Feeds
 	// Own is the agent of the machine's own node, which the fleet does not run.
 	Own *node.Agent
+	// OwnSimulated says that its pods run in memory only.
+	OwnSimulated bool
 	// Provider provides the machines of the virtual nodes.
 	Provider Provider
 	// Clock is the real one unless set.
@@ -169,6 +171,9 @@ func (f *Fleet) Agent(name string) *node.Agent {
 
 // Simulates reports whether a node's pods run in memory only.
 func (f *Fleet) Simulates(name string) bool {
+	if name == f.options.Own.Name {
+		return f.options.OwnSimulated
+	}
 	n, err := f.nodes.Get("", name)
 	return err == nil && nodefacts.Virtual(n) && nodefacts.Simulated(n)
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"skiff/docker"
+	"skiff/manifests/registry"
 	"skiff/orchestrator/node"
 	"skiff/orchestrator/node/memory"
 	"skiff/orchestrator/node/pod"
@@ -57,15 +58,33 @@ func (s *simulation) Agent(n *corev1.Node) (*node.Agent, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recall()
-	o.Capacity, o.Runtime, o.Addresses, o.Prober = size, s.engine, s.addresses, alwaysHealthy{}
+	o.Capacity, o.Runtime, o.Addresses = size, s.engine, s.addresses
+	// Hundreds of nodes would be hundreds of time series.
+	o.Metrics = nil
+	return node.New(inMemory(o)), nil
+}
+
+// inMemory fits an agent's options to a runtime in memory.
+func inMemory(o node.Options) node.Options {
+	o.Prober = alwaysHealthy{}
 	// There is nothing to wait for but the store, so a few workers are enough.
 	o.JobLogs = nil
 	o.VolumeDir, o.MemoryDir, o.Workers, o.Writers, o.Removals = "", "", 1, 4, 4
 	// An engine in memory starts containers without delay and is always available.
 	o.Immediate, o.EngineInterval = true, time.Hour
-	// Hundreds of nodes would be hundreds of time series.
-	o.Metrics = nil
-	return node.New(o), nil
+	return o
+}
+
+// Simulated makes the agents that have these options run their pods in memory: those of a daemon without
+// an engine. If the options name a node, its pods are as they were.
+func Simulated(o node.Options) node.Options {
+	engine := simulatedEngine()
+	if o.Name != "" {
+		recall(engine, registry.For[*corev1.Pod](o.Registry).ByIndex(registry.IndexNode, o.Name))
+		o.Capacity = simulatedCapacity()
+	}
+	o.Runtime, o.Addresses = engine, docker.NewAddresses(simulatedPods, simulatedPods.Addr().Next())
+	return inMemory(o)
 }
 
 // recall restores the containers that an earlier daemon's engine had, by the pods' status. s.mu is
@@ -75,9 +94,13 @@ func (s *simulation) recall() {
 		return
 	}
 	s.recalled = true
-	for _, p := range s.provider.podsOf(s.name) {
+	recall(s.engine, s.provider.podsOf(s.name))
+}
+
+func recall(engine *memory.Runtime, pods []*corev1.Pod) {
+	for _, p := range pods {
 		for _, r := range pod.Recall(p) {
-			s.engine.Restore(r.Container, r.Spec)
+			engine.Restore(r.Container, r.Spec)
 		}
 	}
 }
