@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -28,10 +29,12 @@ func (r *Resource) Create(ctx context.Context, namespace string, obj store.Objec
 	if err := r.settleNamespace(namespace, obj); err != nil {
 		return nil, err
 	}
-	defer r.enter(o.DryRun)()
-	request := Request{Operation: Create, Namespace: obj.GetNamespace(), Name: obj.GetName(), Object: obj, DryRun: o.DryRun}
-	if err := r.admit(ctx, request); err != nil {
+	request := Request{Operation: Create, Namespace: obj.GetNamespace(), Name: obj.GetName(), Object: obj, DryRun: o.DryRun, Options: optionsOf(o.Options)}
+	if err := r.mutate(ctx, request, false); err != nil {
 		return nil, err
+	}
+	if err := r.settleNamespace(namespace, obj); err != nil {
+		return nil, err // somebody has moved it
 	}
 	if obj.GetResourceVersion() != "" {
 		return nil, errVersionOnCreate
@@ -42,6 +45,17 @@ func (r *Resource) Create(ctx context.Context, namespace string, obj store.Objec
 	}
 	defer end()
 	return r.insert(ctx, request)
+}
+
+// optionsOf keeps a nil pointer from becoming an interface that is not nil.
+func optionsOf[T any, P interface {
+	*T
+	runtime.Object
+}](o P) runtime.Object {
+	if o == nil {
+		return nil
+	}
+	return o
 }
 
 // settleNamespace puts the object into the namespace of the request.
@@ -80,7 +94,8 @@ func (r *Resource) checkCreate(ctx context.Context, request Request, validate fu
 			return err
 		}
 	}
-	return r.validate(ctx, request)
+	request.Name = request.Object.GetName() // it may have been generated
+	return r.check(ctx, request, false)
 }
 
 // untype clears apiVersion and kind, which a stored object does not carry: its
