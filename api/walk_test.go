@@ -23,7 +23,16 @@ import (
 // examples holds, by resource, what an object needs beside its metadata.
 func examples() map[string]string {
 	template := `"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
+	rules := `"resourceRules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["pods"]}]`
+	hooks := `"webhooks":[{"name":"h.example.com","sideEffects":"None","admissionReviewVersions":["v1"],"clientConfig":{"url":"https://h.example.com"}}]`
 	return map[string]string{
+		"mutatingadmissionpolicies.admissionregistration.k8s.io":         `"spec":{"matchConstraints":{` + rules + `},"reinvocationPolicy":"Never","mutations":[{"patchType":"ApplyConfiguration","applyConfiguration":{"expression":"Object{}"}}]}`,
+		"mutatingadmissionpolicybindings.admissionregistration.k8s.io":   `"spec":{"policyName":"p"}`,
+		"mutatingwebhookconfigurations.admissionregistration.k8s.io":     hooks,
+		"validatingadmissionpolicies.admissionregistration.k8s.io":       `"spec":{"matchConstraints":{` + rules + `},"validations":[{"expression":"true"}]}`,
+		"validatingadmissionpolicybindings.admissionregistration.k8s.io": `"spec":{"policyName":"none","validationActions":["Deny"]}`,
+		"validatingwebhookconfigurations.admissionregistration.k8s.io":   hooks,
+
 		"configmaps":                          `"data":{"a":"b"}`,
 		"endpoints":                           `"subsets":[{"addresses":[{"ip":"10.1.1.1"}],"ports":[{"port":80}]}]`,
 		"events":                              `"involvedObject":{"kind":"Pod","name":"p","namespace":"default"},"reason":"Tried","message":"it","type":"Normal","source":{"component":"test"}`,

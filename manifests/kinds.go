@@ -65,6 +65,13 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		csiStorageCapacityKind(),
 		storageClassKind(),
 		volumeAttachmentKind(),
+
+		mutatingAdmissionPolicyKind(),
+		mutatingAdmissionPolicyBindingKind(),
+		mutatingWebhookConfigurationKind(),
+		validatingAdmissionPolicyKind(),
+		validatingAdmissionPolicyBindingKind(),
+		validatingWebhookConfigurationKind(),
 	}
 })
 
