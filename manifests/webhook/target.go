@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -49,7 +50,7 @@ func (t Target) address() (*url.URL, error) {
 		u := &url.URL{Scheme: "https", Host: net.JoinHostPort(t.Service.host(), strconv.Itoa(int(t.Service.port())))}
 		return u.JoinPath(t.Service.Path), nil
 	case t.URL == "":
-		return nil, fmt.Errorf("webhook configuration must have either service or URL")
+		return nil, errors.New("webhook configuration must have either service or URL")
 	}
 	u, err := url.Parse(t.URL)
 	if err != nil {
