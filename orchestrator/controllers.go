@@ -60,25 +60,25 @@ func (s *Orchestrator) workloads() []Runner {
 	jobs := job.Options{Env: s.env, Pods: pods, Jobs: registry.For[*batchv1.Job](r), Workers: jobWorkers}
 	revisions := registry.For[*appsv1.ControllerRevision](r)
 	return []Runner{
-		as("replicaset-controller", replicas.NewReplicaSets(registry.For[*appsv1.ReplicaSet](r), sets)),
-		as("replication-controller", replicas.NewReplicationControllers(registry.For[*corev1.ReplicationController](r), sets)),
-		as("job-controller", job.New(jobs)),
-		as("ttl-after-finished-controller", job.NewSweeper(jobs)),
-		as("cronjob-controller", cronjob.New(cronjob.Options{
+		replicas.NewReplicaSets(registry.For[*appsv1.ReplicaSet](r), sets),
+		replicas.NewReplicationControllers(registry.For[*corev1.ReplicationController](r), sets),
+		job.New(jobs),
+		job.NewSweeper(jobs),
+		cronjob.New(cronjob.Options{
 			Env: s.env, CronJobs: registry.For[*batchv1.CronJob](r), Jobs: registry.For[*batchv1.Job](r), Workers: cronJobWorkers,
-		})),
-		as("deployment-controller", deployment.New(deployment.Options{
+		}),
+		deployment.New(deployment.Options{
 			Env: s.env, Deployments: registry.For[*appsv1.Deployment](r), Sets: registry.For[*appsv1.ReplicaSet](r), Pods: pods,
 			Workers: deploymentsWorkers,
-		})),
-		as("daemon-set-controller", daemonset.New(daemonset.Options{
+		}),
+		daemonset.New(daemonset.Options{
 			Env: s.env, Sets: registry.For[*appsv1.DaemonSet](r), Pods: pods, Nodes: registry.For[*corev1.Node](r), Revisions: revisions,
 			Workers: setWorkers,
-		})),
-		as("statefulset-controller", statefulset.New(statefulset.Options{
+		}),
+		statefulset.New(statefulset.Options{
 			Env: s.env, Sets: registry.For[*appsv1.StatefulSet](r), Pods: pods, Claims: registry.For[*corev1.PersistentVolumeClaim](r),
 			Revisions: revisions, Workers: setWorkers,
-		})),
+		}),
 	}
 }
 
@@ -88,25 +88,25 @@ func (s *Orchestrator) cluster(o Options) []Runner {
 	pods := registry.For[*corev1.Pod](r)
 	spaces := namespaces.Options{Env: s.env, RootCA: o.RootCA}
 	return []Runner{
-		as("service-account-controller", namespaces.NewDefaults(spaces)),
-		as("namespace-controller", namespaces.NewDeletion(spaces)),
-		as("disruption-controller", disruption.New(disruption.Options{Env: s.env, Workers: disruptionWorkers})),
-		asComponent("system:kube-scheduler", scheduling.New(scheduling.Options{
+		namespaces.NewDefaults(spaces),
+		namespaces.NewDeletion(spaces),
+		disruption.New(disruption.Options{Env: s.env, Workers: disruptionWorkers}),
+		scheduling.New(scheduling.Options{
 			Env: s.env, Pods: pods, Nodes: registry.For[*corev1.Node](r), Binder: r.Pods(), Workers: schedulerWorkers,
-		})),
-		as("persistent-volume-binder", claims.New(claims.Options{
+		}),
+		claims.New(claims.Options{
 			Env: s.env, Claims: registry.For[*corev1.PersistentVolumeClaim](r), Volumes: registry.For[*corev1.PersistentVolume](r),
 			Classes: registry.For[*storagev1.StorageClass](r), Pods: pods, Engine: o.Volumes, Workers: volumeWorkers,
-		})),
-		as("generic-garbage-collector", garbage.New(garbage.Options{Env: s.env, Workers: garbageWorkers})),
-		as("resourcequota-controller", quota.New(quota.Options{Env: s.env, Workers: quotaWorkers})),
-		as("service-cidrs-controller", servicecidrs.New(servicecidrs.Options{Env: s.env, Workers: addressWorkers})),
-		as("pod-garbage-collector", podgc.New(podgc.Options{Env: s.env, Threshold: o.PodThreshold})),
-		as("node-controller", nodelife.New(nodelife.Options{Env: s.env, GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate})),
-		as("taint-eviction-controller", tainteviction.New(tainteviction.Options{Env: s.env, Workers: evictionWorkers})),
-		as("endpointslice-controller", endpointslices.New(endpointslices.Options{Env: s.env, Workers: endpointsWorkers})),
-		as("endpoint-controller", endpoints.New(endpoints.Options{Env: s.env, Workers: endpointsWorkers})),
-		as("endpointslicemirroring-controller", endpointslicemirroring.New(endpointslicemirroring.Options{Env: s.env, Workers: mirroringWorkers})),
+		}),
+		garbage.New(garbage.Options{Env: s.env, Workers: garbageWorkers}),
+		quota.New(quota.Options{Env: s.env, Workers: quotaWorkers}),
+		servicecidrs.New(servicecidrs.Options{Env: s.env, Workers: addressWorkers}),
+		podgc.New(podgc.Options{Env: s.env, Threshold: o.PodThreshold}),
+		nodelife.New(nodelife.Options{Env: s.env, GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate}),
+		tainteviction.New(tainteviction.Options{Env: s.env, Workers: evictionWorkers}),
+		endpointslices.New(endpointslices.Options{Env: s.env, Workers: endpointsWorkers}),
+		endpoints.New(endpoints.Options{Env: s.env, Workers: endpointsWorkers}),
+		endpointslicemirroring.New(endpointslicemirroring.Options{Env: s.env, Workers: mirroringWorkers}),
 		ownservices.New(ownservices.Options{Env: s.env, Backends: []*ownservices.Backend{s.api, s.dns}}),
 	}
 }
