@@ -55,6 +55,8 @@ type Custom struct {
 	Interfaces admission.ObjectInterfaces
 	// Types are those of its fields.
 	Types managedfields.TypeConverter
+	// Served are all versions of it.
+	Served []schema.GroupVersionKind
 }
 
 // Extension is a registry.Extension.
@@ -116,21 +118,31 @@ func (e *Extension) Mutation(ctx context.Context, r registry.Request) registry.M
 	return &mutation{extension: e, request: newRequest(ctx, e, r), hooks: hooks, policies: policies}
 }
 
-// Validate implements registry.Extension.
-func (e *Extension) Validate(ctx context.Context, r registry.Request) error {
+// Validation implements registry.Extension.
+func (e *Extension) Validation(ctx context.Context, r registry.Request) registry.Validation {
 	hooks := e.options.Reader.Snapshot(e.validating.resource).Len() > 0
 	policies := e.options.Reader.Snapshot(validatingBindings).Len() > 0
 	if !hooks && !policies || exempt(r.Kind) {
 		return nil
 	}
-	q := newRequest(ctx, e, r)
-	if policies {
-		if err := q.validateByPolicies(ctx); err != nil {
+	return &validation{request: newRequest(ctx, e, r), hooks: hooks, policies: policies}
+}
+
+// validation is a registry.Validation.
+type validation struct {
+	request         *request
+	hooks, policies bool // there are some
+}
+
+// Validate implements registry.Validation.
+func (v *validation) Validate(ctx context.Context) error {
+	if v.policies {
+		if err := v.request.validateByPolicies(ctx); err != nil {
 			return err
 		}
 	}
-	if hooks {
-		return q.validateByHooks(ctx)
+	if v.hooks {
+		return v.request.validateByHooks(ctx)
 	}
 	return nil
 }

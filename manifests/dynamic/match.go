@@ -117,7 +117,11 @@ func (q *request) ruled(all []arv1.NamedRuleWithOperations, policy *arv1.MatchPo
 // equivalents are the other versions that are served.
 func (q *request) equivalents() []target {
 	var out []target
-	for _, gvk := range q.kind.Served {
+	served := q.kind.Served
+	if q.custom != nil {
+		served = q.custom.Served
+	}
+	for _, gvk := range served {
 		t := target{gvk.GroupVersion().WithResource(q.kind.Resource), gvk}
 		if t.resource == q.GetResource() {
 			continue

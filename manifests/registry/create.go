@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,7 +74,18 @@ func (r *Resource) beginCreate(ctx context.Context, request Request, validate fu
 	if obj.GetName() == "" && obj.GetGenerateName() != "" {
 		obj.SetName(r.freeName(obj.GetNamespace(), obj.GetGenerateName()))
 	}
-	end, err := r.hooks.create(obj)
+	for {
+		before := r.beforeHooks(obj)
+		end, err := r.tryBeginCreate(ctx, request, validate)
+		if !errors.Is(err, errOvertaken) {
+			return end, err
+		}
+		overwrite(obj, before)
+	}
+}
+
+func (r *Resource) tryBeginCreate(ctx context.Context, request Request, validate func(context.Context, store.Object) error) (func(), error) {
+	end, err := r.hooks.create(request.Object)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +93,22 @@ func (r *Resource) beginCreate(ctx context.Context, request Request, validate fu
 		end()
 		return nil, err
 	}
-	return end, nil
+	request.Name = request.Object.GetName() // it may have been generated
+	return r.consentBetween(ctx, request, end, func() (func(), error) { return r.hooks.create(request.Object) })
+}
+
+// beforeHooks is a copy of an object to which hooks may give something that they would have to take back,
+// nil for all others.
+func (r *Resource) beforeHooks(obj store.Object) store.Object {
+	if r.hooks.beginCreate == nil || r.registry.options.Extension == nil {
+		return nil
+	}
+	return obj.DeepCopyObject().(store.Object)
+}
+
+// overwrite makes obj what from is; both are of one type.
+func overwrite(obj, from store.Object) {
+	reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(from).Elem())
 }
 
 // checkCreate asks everybody who may refuse the object.
@@ -94,8 +121,7 @@ func (r *Resource) checkCreate(ctx context.Context, request Request, validate fu
 			return err
 		}
 	}
-	request.Name = request.Object.GetName() // it may have been generated
-	return r.check(ctx, request, false)
+	return r.validate(ctx, request)
 }
 
 // untype clears apiVersion and kind, which a stored object does not carry: its

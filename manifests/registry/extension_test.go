@@ -27,12 +27,19 @@ func (e *extension) Mutation(_ context.Context, r registry.Request) registry.Mut
 	return &mutation{extension: e, request: r}
 }
 
-func (e *extension) Validate(_ context.Context, r registry.Request) error {
+func (e *extension) Validation(_ context.Context, r registry.Request) registry.Validation {
 	if e.validate == nil {
 		return nil
 	}
-	return e.validate(r)
+	return validation{e, r}
 }
+
+type validation struct {
+	*extension
+	request registry.Request
+}
+
+func (v validation) Validate(context.Context) error { return v.validate(v.request) }
 
 type mutation struct {
 	*extension
@@ -183,5 +190,45 @@ func TestExtensionMutates(t *testing.T) {
 		if _, err := registry.For[*corev1.Pod](f.Registry).Create(f.ctx, pod("q")); err == nil {
 			t.Errorf("%s was stored", what)
 		}
+	}
+}
+
+// TestServicesAreMadeWhileAnExtensionThinks: who has asked about one service keeps nobody from writing
+// another, and both get addresses and ports of their own.
+func TestServicesAreMadeWhileAnExtensionThinks(t *testing.T) {
+	var f fixture
+	nested := false
+	e := &extension{}
+	f = open(t, withExtension(e))
+	ports := func(name string) *corev1.Service {
+		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}}
+		s.Spec.Type, s.Spec.Ports = corev1.ServiceTypeNodePort, []corev1.ServicePort{{Port: 80}}
+		return s
+	}
+	e.validate = func(r registry.Request) error {
+		s, ok := r.Object.(*corev1.Service)
+		if !ok || nested {
+			return nil
+		}
+		nested = true
+		if s.Spec.ClusterIP == "" || s.Spec.Ports[0].NodePort == 0 {
+			t.Error("it does not see what the service is given")
+		}
+		// The fastest is who takes just what the other was given.
+		other := ports("other")
+		other.Spec.ClusterIP, other.Spec.Ports[0].NodePort = s.Spec.ClusterIP, s.Spec.Ports[0].NodePort
+		_, err := registry.For[*corev1.Service](f.Registry).Create(f.ctx, other)
+		return err
+	}
+	made, err := registry.For[*corev1.Service](f.Registry).Create(f.ctx, ports("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := registry.For[*corev1.Service](f.Registry).Get("default", "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.Spec.ClusterIP == other.Spec.ClusterIP || made.Spec.Ports[0].NodePort == other.Spec.Ports[0].NodePort {
+		t.Errorf("two services have %s and %d", made.Spec.ClusterIP, made.Spec.Ports[0].NodePort)
 	}
 }

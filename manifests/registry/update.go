@@ -147,29 +147,42 @@ func (u *updating) replace(ctx context.Context, request Request) (store.Object, 
 	if err := r.settleNamespace(u.namespace, obj); err != nil {
 		return nil, err
 	}
-	end, err := r.hooks.update(obj, old, u.options.Subresource)
+	begin := func() (func(), error) { return r.hooks.update(obj, old, u.options.Subresource) }
+	end, err := begin()
 	if err != nil {
 		return nil, err
 	}
-	defer end()
-	untype(obj)
-	keepSystemFields(obj, old)
-	if err := r.accept(ctx, obj, r.kind.Update(ctx, obj, old, u.options.Subresource)); err != nil {
+	if err := u.check(ctx, request); err != nil {
+		end()
 		return nil, err
 	}
-	// A managed field whose time alone differs is no change.
-	if _, err := fieldmanager.IgnoreManagedFieldsTimestampsTransformer(ctx, obj, old); err != nil {
-		return nil, r.failed("updating", u.namespace, u.name, err)
-	}
-	if u.options.ValidateUpdate != nil {
-		if err := u.options.ValidateUpdate(ctx, obj, old); err != nil {
+	if !u.options.Reviewed {
+		if end, err = r.consentBetween(ctx, request, end, begin); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.check(ctx, request, u.options.Reviewed); err != nil {
-		return nil, err
-	}
+	defer end()
 	return u.store(ctx, request)
+}
+
+// check asks everybody who may refuse the update, but for the extension.
+func (u *updating) check(ctx context.Context, request Request) error {
+	r, obj, old := u.resource, request.Object, request.Old
+	untype(obj)
+	keepSystemFields(obj, old)
+	if err := r.accept(ctx, obj, r.kind.Update(ctx, obj, old, u.options.Subresource)); err != nil {
+		return err
+	}
+	// A managed field whose time alone differs is no change.
+	if _, err := fieldmanager.IgnoreManagedFieldsTimestampsTransformer(ctx, obj, old); err != nil {
+		return r.failed("updating", u.namespace, u.name, err)
+	}
+	if u.options.ValidateUpdate != nil {
+		if err := u.options.ValidateUpdate(ctx, obj, old); err != nil {
+			return err
+		}
+	}
+	return r.validate(ctx, request)
 }
 
 func (u *updating) store(ctx context.Context, request Request) (store.Object, error) {

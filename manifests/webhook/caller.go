@@ -183,7 +183,7 @@ func (c *Caller) transport(t Target) (*http.Transport, error) {
 		}
 	}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
+		Proxy:           http.ProxyFromEnvironment,
 		TLSClientConfig: config, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleTime,
 		MaxResponseHeaderBytes: 64 << 10,
 	}

@@ -150,14 +150,18 @@ func TestBadAnswers(t *testing.T) {
 	}{
 		{"garbage", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "decoding the answer"},
 		{"nothing", func(http.ResponseWriter, *http.Request) {}, "decoding the answer"},
-		{"an error", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "so broken", http.StatusInternalServerError) },
+		{"an error", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "so broken", http.StatusInternalServerError)
+		},
 			`an error on the server ("so broken") has prevented the request from succeeding`},
 		{"not found", http.NotFound, "the server could not find the requested resource"},
 		{"a status", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusConflict)
 			_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"not now","code":409}`)
 		}, "not now"},
-		{"a redirection", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://127.0.0.1:1/", http.StatusFound) }, "302"},
+		{"a redirection", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://127.0.0.1:1/", http.StatusFound)
+		}, "302"},
 		{"too much", func(w http.ResponseWriter, _ *http.Request) {
 			block := make([]byte, 1<<20)
 			for range MaxAnswer>>20 + 1 {
