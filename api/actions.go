@@ -46,7 +46,7 @@ func (e *endpoint) reads() []action {
 	}
 	if s, ok := e.storage.(rest.Connecter); ok {
 		connect := perRequest(func() http.HandlerFunc {
-			return handlers.ConnectResource(s, e.scope, nil, p.item, e.scope.Subresource != "")
+			return handlers.ConnectResource(s, e.scope, e.connects, p.item, e.scope.Subresource != "")
 		})
 		at := []string{p.item}
 		if _, below, _ := s.NewConnectOptions(); below {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/endpoints/deprecation"
 	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -25,6 +26,7 @@ import (
 	"skiff/api/filters"
 	"skiff/api/reviews"
 	"skiff/manifests"
+	"skiff/manifests/registry"
 )
 
 // minWatch is the shortest time after which the server ends a watch by itself; it takes up to twice
@@ -68,7 +70,9 @@ type installer struct {
 	paths     *routeTable
 	metrics   *filters.Metrics
 	apiServer version.Info
-	versions  []discovery.Version
+	// registry, unless nil, has the admission of streams.
+	registry *registry.Registry
+	versions []discovery.Version
 }
 
 // install serves a resource in a version. stores holds the resource itself under "" and its
@@ -101,6 +105,8 @@ type endpoint struct {
 	namespaced bool
 	warnings   []string
 	patches    []string // the media types of patches
+	// connects, unless nil, is asked about streams; the registry asks about all writes.
+	connects admission.Interface
 	// moved says that the kind has left this group for another: nicknames mean the new one.
 	moved bool
 }
@@ -132,6 +138,9 @@ func (i *installer) endpoint(gv schema.GroupVersion, resource, sub string, s res
 	}}
 	if sub != "" {
 		e.name += "/" + sub
+	}
+	if i.registry != nil {
+		e.connects = connectAdmission(i.registry.Resource(e.scope.Resource.GroupResource()))
 	}
 	if e.scope.FieldManager, err = i.fieldManager(e); err != nil {
 		return nil, fmt.Errorf("making the field manager of %s: %w", e.name, err)

@@ -52,6 +52,7 @@ func (s *Server) routes() (http.Handler, error) {
 func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]discovery.Version, error) {
 	kinds := &installer{
 		typeSet:   manifestTypes(s.options.OpenAPI.TypeConverter()),
+		registry:  s.options.Registry,
 		paths:     paths,
 		metrics:   metrics,
 		apiServer: s.options.Version,

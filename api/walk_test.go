@@ -23,6 +23,8 @@ import (
 // examples holds, by resource, what an object needs beside its metadata.
 func examples() map[string]string {
 	template := `"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
+	rules := `"resourceRules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["pods"]}]`
+	hooks := `"webhooks":[{"name":"h.example.com","sideEffects":"None","admissionReviewVersions":["v1"],"clientConfig":{"url":"https://h.example.com"}}]`
 	return map[string]string{
 		"configmaps":                        `"data":{"a":"b"}`,
 		"endpoints":                         `"subsets":[{"addresses":[{"ip":"10.1.1.1"}],"ports":[{"port":80}]}]`,
@@ -55,6 +57,13 @@ func examples() map[string]string {
 		"csinodes.storage.k8s.io":           `"spec":{"drivers":[]}`,
 		"customresourcedefinitions.apiextensions.k8s.io": `"spec":{"group":"walk.test","scope":"Cluster","names":{"plural":"NAMEs","kind":"NAME"},` +
 			`"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}`,
+		"mutatingadmissionpolicies.admissionregistration.k8s.io":         `"spec":{"matchConstraints":{` + rules + `},"reinvocationPolicy":"Never","mutations":[{"patchType":"ApplyConfiguration","applyConfiguration":{"expression":"Object{}"}}]}`,
+		"mutatingadmissionpolicybindings.admissionregistration.k8s.io":   `"spec":{"policyName":"p"}`,
+		"mutatingwebhookconfigurations.admissionregistration.k8s.io":     hooks,
+		"validatingadmissionpolicies.admissionregistration.k8s.io":       `"spec":{"matchConstraints":{` + rules + `},"validations":[{"expression":"true"}]}`,
+		"validatingadmissionpolicybindings.admissionregistration.k8s.io": `"spec":{"policyName":"none","validationActions":["Deny"]}`,
+		"validatingwebhookconfigurations.admissionregistration.k8s.io":   hooks,
+
 		"csistoragecapacities.storage.k8s.io": `"storageClassName":"s"`,
 		"storageclasses.storage.k8s.io":       `"provisioner":"example.com/p"`,
 		"volumeattachments.storage.k8s.io":    `"spec":{"attacher":"a.example.com","nodeName":"n","source":{"persistentVolumeName":"v"}}`,

@@ -80,11 +80,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, ready func() er
 
 // daemon is all parts, put together but not yet running.
 type daemon struct {
-	config   config.Config
-	log      *slog.Logger
-	store    *store.Store
-	registry *registry.Registry
-	creds    *credentials.Credentials
+	config    config.Config
+	log       *slog.Logger
+	store     *store.Store
+	registry  *registry.Registry
+	documents *openapi.Documents
+	creds     *credentials.Credentials
 	// The engine, and what leads into the pods' network, are nil in a daemon without an engine.
 	engine      *docker.Engine
 	network     *networkedEngine
@@ -163,11 +164,18 @@ func (d *daemon) abandon() error {
 
 // wire puts registry, controllers, node agent and API on top of the store and the engine.
 func (d *daemon) wire(metrics *prometheus.Registry) error {
+	documents, err := openapi.New()
+	if err != nil {
+		return err
+	}
+	d.documents = documents
+	extension := d.makeExtension()
 	tolerated := d.config.DefaultTolerationSeconds
 	d.registry = registry.New(registry.Options{
-		Store: d.store, Clock: clock.RealClock{},
+		Store: d.store, Clock: clock.RealClock{}, Extension: extension,
 		Admission: admission.Chain(d.store, admission.Options{NotReadySeconds: &tolerated, UnreachableSeconds: &tolerated}),
 	})
+	extension.Attach(d.registry)
 	name, err := nodeName(d.config)
 	if err != nil {
 		return err
@@ -262,13 +270,9 @@ func leaseInterval(grace time.Duration) time.Duration {
 	return min(usual, grace/4)
 }
 
-func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error {
-	documents, err := openapi.New()
-	if err != nil {
-		return err
-	}
+func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) (err error) {
 	d.api, err = api.New(api.Options{
-		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
+		Registry: d.registry, OpenAPI: d.documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
 		Authenticator: authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}),
 		// The engine is no health check: it recovers by itself, and until then its node reports
 		// that it is not ready.

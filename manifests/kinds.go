@@ -67,6 +67,12 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		volumeAttachmentKind(),
 
 		customResourceDefinitionKind(),
+		mutatingAdmissionPolicyKind(),
+		mutatingAdmissionPolicyBindingKind(),
+		mutatingWebhookConfigurationKind(),
+		validatingAdmissionPolicyKind(),
+		validatingAdmissionPolicyBindingKind(),
+		validatingWebhookConfigurationKind(),
 	}
 })
 

@@ -107,6 +107,12 @@ csistoragecapacities storage.k8s.io/v1 namespaced=true []
 storageclasses sc storage.k8s.io/v1 namespaced=false []
 volumeattachments storage.k8s.io/v1 namespaced=false []
 customresourcedefinitions crd,crds apiextensions.k8s.io/v1 namespaced=false [api-extensions]
+mutatingadmissionpolicies admissionregistration.k8s.io/v1 namespaced=false [api-extensions]
+mutatingadmissionpolicybindings admissionregistration.k8s.io/v1 namespaced=false [api-extensions]
+mutatingwebhookconfigurations admissionregistration.k8s.io/v1 namespaced=false [api-extensions]
+validatingadmissionpolicies admissionregistration.k8s.io/v1 namespaced=false [api-extensions]
+validatingadmissionpolicybindings admissionregistration.k8s.io/v1 namespaced=false [api-extensions]
+validatingwebhookconfigurations admissionregistration.k8s.io/v1 namespaced=false [api-extensions]
 `)
 }
 

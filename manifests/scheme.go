@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	arv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	appsv1beta1 "k8s.io/api/apps/v1beta1"
 	appsv1beta2 "k8s.io/api/apps/v1beta2"
@@ -34,6 +35,7 @@ import (
 
 	// Each of these adds upstream's defaults, conversions, field labels and
 	// declarative validation to its API package's scheme builder.
+	_ "k8s.io/kubernetes/pkg/apis/admissionregistration/v1"
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1"
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1beta1"
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1beta2"
@@ -109,6 +111,7 @@ func apiGroups() []apiGroup {
 		{stored: nodev1.SchemeGroupVersion, add: adders{nodev1.AddToScheme}},
 		{stored: storagev1.SchemeGroupVersion, add: adders{storagev1.AddToScheme}},
 		{stored: extv1.SchemeGroupVersion, add: adders{extv1.AddToScheme}},
+		{stored: arv1.SchemeGroupVersion, add: adders{arv1.AddToScheme}},
 	}
 }
 

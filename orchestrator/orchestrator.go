@@ -134,7 +134,7 @@ func (s *Orchestrator) Run(ctx context.Context, others ...Runner) error {
 
 	group, ctx := errgroup.WithContext(ctx)
 	for _, r := range append([]Runner{s.env.Feeds}, append(s.controllers, others...)...) {
-		group.Go(func() error { return r.Run(ctx) })
+		group.Go(func() error { return runAs(ctx, r) })
 	}
 	err := group.Wait()
 	stop()

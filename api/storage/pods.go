@@ -73,7 +73,7 @@ func (b *Binding) Create(ctx context.Context, name string, obj runtime.Object, v
 	if name != binding.Name {
 		return nil, apierrors.NewBadRequest("name in URL does not match name in Binding object")
 	}
-	err := b.pods.Assign(ctx, namespaceOf(ctx), binding, registry.CreateOptions{DryRun: isDryRun(o.DryRun), Validate: validateOne(validate)})
+	err := b.pods.Assign(ctx, namespaceOf(ctx), binding, registry.CreateOptions{DryRun: isDryRun(o.DryRun), Validate: validateOne(validate), Options: o})
 	if err != nil {
 		return nil, statusOf(err)
 	}
@@ -120,6 +120,7 @@ func (c *EphemeralContainers) Update(ctx context.Context, name string, info rest
 	return c.main.update(ctx, name, info, registry.UpdateOptions{
 		Subresource:    manifests.SubresourceEphemeral,
 		DryRun:         isDryRun(o.DryRun),
+		Options:        o,
 		ValidateUpdate: validateTwo(validate),
 	})
 }
@@ -140,6 +141,7 @@ func (r *Resize) Update(ctx context.Context, name string, info rest.UpdatedObjec
 	return r.main.update(ctx, name, info, registry.UpdateOptions{
 		Subresource:    manifests.SubresourceResize,
 		DryRun:         isDryRun(o.DryRun),
+		Options:        o,
 		ValidateUpdate: validateTwo(validate),
 	})
 }

@@ -97,6 +97,7 @@ func (r *Resource) Create(ctx context.Context, obj runtime.Object, validate rest
 	return answer(r.resource.Create(ctx, namespaceOf(ctx), in, registry.CreateOptions{
 		DryRun:   isDryRun(o.DryRun),
 		Validate: validateOne(validate),
+		Options:  o,
 	}))
 }
 
@@ -104,6 +105,7 @@ func (r *Resource) Create(ctx context.Context, obj runtime.Object, validate rest
 func (r *Resource) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, force bool, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	return r.update(ctx, name, info, registry.UpdateOptions{
 		DryRun:         isDryRun(o.DryRun),
+		Options:        o,
 		Create:         force,
 		ValidateCreate: validateOne(create),
 		ValidateUpdate: validateTwo(update),

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 
-	"skiff/manifests"
 	"skiff/manifests/registry"
 	"skiff/store"
 )
@@ -67,9 +66,13 @@ func (s *Scale) of(obj runtime.Object) (*autoscalingv1.Scale, error) {
 
 // Update implements rest.Updater.
 func (s *Scale) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, _ rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc, _ bool, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	obj, _, err := s.main.update(ctx, name, &scaledInfo{info, s.main.kind, name}, registry.UpdateOptions{
+	request := registry.Request{
+		Operation: registry.Update, Namespace: namespaceOf(ctx), Name: name, Subresource: "scale", DryRun: isDryRun(o.DryRun), Options: o,
+	}
+	obj, _, err := s.main.update(ctx, name, &scaledInfo{info, s.main, name, request}, registry.UpdateOptions{
 		DryRun:         isDryRun(o.DryRun),
-		ValidateUpdate: s.validation(validate),
+		ValidateUpdate: s.validation(validate, request),
+		Reviewed:       true, // as a Scale, by what is handed in here
 	})
 	if err != nil {
 		return nil, false, err
@@ -78,20 +81,27 @@ func (s *Scale) Update(ctx context.Context, name string, info rest.UpdatedObject
 	return out, false, err
 }
 
-// validation shows the handlers' validation the Scale where the registry has its parent.
-func (s *Scale) validation(f rest.ValidateObjectUpdateFunc) func(ctx context.Context, obj, old store.Object) error {
-	if f == nil {
-		return nil
-	}
+// validation shows the handlers' validation, policies and webhooks the Scale where the registry has its
+// parent.
+func (s *Scale) validation(f rest.ValidateObjectUpdateFunc, request registry.Request) func(ctx context.Context, obj, old store.Object) error {
 	get := s.main.kind.Scale.Get
-	return func(ctx context.Context, obj, old store.Object) error { return f(ctx, get(obj), get(old)) }
+	return func(ctx context.Context, obj, old store.Object) error {
+		if f != nil {
+			if err := f(ctx, get(obj), get(old)); err != nil {
+				return err
+			}
+		}
+		request.Part = &registry.Part{GVK: scaleKind(), Object: get(obj), Old: get(old)}
+		return s.main.resource.ValidatePart(ctx, request)
+	}
 }
 
 // scaledInfo turns an update of a Scale into one of its parent.
 type scaledInfo struct {
 	rest.UpdatedObjectInfo
-	kind *manifests.Kind
-	name string
+	main    *Resource
+	name    string
+	request registry.Request
 }
 
 // UpdatedObject implements rest.UpdatedObjectInfo. old is a private copy.
@@ -100,11 +110,11 @@ func (i *scaledInfo) UpdatedObject(ctx context.Context, old runtime.Object) (run
 	if err != nil {
 		return nil, err
 	}
-	gv := i.kind.GVK.GroupVersion()
-	fields := managedfields.NewScaleHandler(parent.GetManagedFields(), gv, managedfields.ResourcePathMappings{gv.String(): i.kind.Scale.ReplicasPath})
-	before := i.kind.Scale.Get(parent)
+	gv := i.main.kind.GVK.GroupVersion()
+	fields := managedfields.NewScaleHandler(parent.GetManagedFields(), gv, managedfields.ResourcePathMappings{gv.String(): i.main.kind.Scale.ReplicasPath})
+	before := i.main.kind.Scale.Get(parent)
 	if before.ManagedFields, err = fields.ToSubresource(); err != nil {
-		return nil, fmt.Errorf("reading the managed fields of %s %q: %w", i.kind.Resource, i.name, err)
+		return nil, fmt.Errorf("reading the managed fields of %s %q: %w", i.main.kind.Resource, i.name, err)
 	}
 	changed, err := i.UpdatedObjectInfo.UpdatedObject(ctx, before)
 	if err != nil {
@@ -114,14 +124,19 @@ func (i *scaledInfo) UpdatedObject(ctx context.Context, old runtime.Object) (run
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("expected input object type to be Scale, but %T", changed))
 	}
+	request := i.request
+	request.Part = &registry.Part{GVK: scaleKind(), Object: after, Old: i.main.kind.Scale.Get(parent)}
+	if err := i.main.resource.MutatePart(ctx, request); err != nil {
+		return nil, err
+	}
 	if err := i.check(after, parent); err != nil {
 		return nil, err
 	}
-	i.kind.Scale.Set(parent, after.Spec.Replicas)
+	i.main.kind.Scale.Set(parent, after.Spec.Replicas)
 	parent.SetResourceVersion(after.ResourceVersion)
 	entries, err := fields.ToParent(after.ManagedFields)
 	if err != nil {
-		return nil, fmt.Errorf("reading the managed fields of the scale of %s %q: %w", i.kind.Resource, i.name, err)
+		return nil, fmt.Errorf("reading the managed fields of the scale of %s %q: %w", i.main.kind.Resource, i.name, err)
 	}
 	parent.SetManagedFields(entries)
 	return parent, nil
@@ -135,7 +150,7 @@ func (i *scaledInfo) check(scale *autoscalingv1.Scale, parent store.Object) erro
 		return apierrors.NewInvalid(scaleKind().GroupKind(), i.name, errs)
 	}
 	if scale.UID != "" && scale.UID != parent.GetUID() {
-		gr := i.kind.GroupResource()
+		gr := i.main.kind.GroupResource()
 		gr.Resource += "/scale"
 		return apierrors.NewConflict(gr, i.name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", scale.UID, parent.GetUID()))
 	}

@@ -44,6 +44,7 @@ func (s *Status) Update(ctx context.Context, name string, info rest.UpdatedObjec
 	return s.main.update(ctx, name, info, registry.UpdateOptions{
 		Subresource:    manifests.SubresourceStatus,
 		DryRun:         isDryRun(o.DryRun),
+		Options:        o,
 		ValidateUpdate: validateTwo(validate),
 	})
 }
@@ -69,6 +70,7 @@ func (f *Finalize) Update(ctx context.Context, name string, info rest.UpdatedObj
 	return f.main.update(ctx, name, info, registry.UpdateOptions{
 		Subresource:    manifests.SubresourceFinalize,
 		DryRun:         isDryRun(o.DryRun),
+		Options:        o,
 		ValidateUpdate: validateTwo(validate),
 	})
 }

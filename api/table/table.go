@@ -145,6 +145,9 @@ func driverLayoutOf(gr schema.GroupResource) layout {
 	case "volumeattachments.storage.k8s.io":
 		return layout{attachmentColumns, of(attachmentCells)}
 	}
+	if gr.Group == "admissionregistration.k8s.io" {
+		return admissionLayoutOf(gr)
+	}
 	return layout{plainColumns, plainCells}
 }
 

@@ -90,6 +90,7 @@ var (
 	_ registry.Validator = LimitRanger{}
 	_ registry.Validator = PodResize{}
 	_ registry.Charger   = ResourceQuota{}
+	_ registry.Guard     = NamespaceLifecycle{}
 
 	_ Reader = (*store.Store)(nil)
 )

@@ -33,6 +33,11 @@ func (l NamespaceLifecycle) Admit(_ context.Context, r registry.Request) error {
 		}
 		return nil
 	}
+	return l.Guard(r)
+}
+
+// Guard implements registry.Guard.
+func (l NamespaceLifecycle) Guard(r registry.Request) error {
 	if r.Operation != registry.Create || !r.Kind.Namespaced {
 		return nil
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"skiff/manifests"
 	"skiff/store"
 )
@@ -16,6 +19,8 @@ const (
 	Create Operation = "CREATE"
 	Update Operation = "UPDATE"
 	Delete Operation = "DELETE"
+	// Connect is a stream to an object: no Admitter sees it, but the Extension does.
+	Connect Operation = "CONNECT"
 )
 
 // Request is one write, as an Admitter sees it.
@@ -28,6 +33,18 @@ type Request struct {
 	Object      store.Object // what is to be stored; nil for a delete
 	Old         store.Object // what is stored, read-only; nil for a create
 	DryRun      bool
+	// Options are the request's own, as *metav1.CreateOptions; nil for those of skiff's own writes.
+	Options runtime.Object
+	// Part, unless nil, is what the Extension sees in the place of Object and Old.
+	Part *Part
+}
+
+// Part is what is sent to a subresource that has objects of a kind of its own: a Scale, a Binding, the
+// options of a stream.
+type Part struct {
+	GVK schema.GroupVersionKind
+	// Object may be changed in place; Old, read-only, is nil unless the part is an update's.
+	Object, Old runtime.Object
 }
 
 // Admitter looks at writes before they are validated. It may change the Object
@@ -90,6 +107,11 @@ func (r *Resource) charge(ctx context.Context, request Request) ([]store.Change,
 // commit stores a change with what it is charged for. A dry run is charged for
 // nothing, but must have room.
 func (r *Resource) commit(ctx context.Context, request Request, change store.Change) (store.Object, error) {
+	left, err := r.enter(request)
+	if err != nil {
+		return nil, err
+	}
+	defer left()
 	for {
 		stored, err := r.tryCommit(ctx, request, change)
 		// A create expects nothing to be there: it can be overtaken in what it is

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -29,10 +31,12 @@ func (r *Resource) Create(ctx context.Context, namespace string, obj store.Objec
 	if err := r.settleNamespace(namespace, obj); err != nil {
 		return nil, err
 	}
-	defer r.enter(o.DryRun)()
-	request := Request{Operation: Create, Namespace: obj.GetNamespace(), Name: obj.GetName(), Object: obj, DryRun: o.DryRun}
-	if err := r.admit(ctx, request); err != nil {
+	request := Request{Operation: Create, Namespace: obj.GetNamespace(), Name: obj.GetName(), Object: obj, DryRun: o.DryRun, Options: optionsOf(o.Options)}
+	if err := r.mutate(ctx, request, false); err != nil {
 		return nil, err
+	}
+	if err := r.settleNamespace(namespace, obj); err != nil {
+		return nil, err // somebody has moved it
 	}
 	if obj.GetResourceVersion() != "" {
 		return nil, errVersionOnCreate
@@ -43,6 +47,17 @@ func (r *Resource) Create(ctx context.Context, namespace string, obj store.Objec
 	}
 	defer end()
 	return r.insert(ctx, request)
+}
+
+// optionsOf keeps a nil pointer from becoming an interface that is not nil.
+func optionsOf[T any, P interface {
+	*T
+	runtime.Object
+}](o P) runtime.Object {
+	if o == nil {
+		return nil
+	}
+	return o
 }
 
 // settleNamespace puts the object into the namespace of the request.
@@ -60,7 +75,18 @@ func (r *Resource) beginCreate(ctx context.Context, request Request, validate fu
 	if obj.GetName() == "" && obj.GetGenerateName() != "" {
 		obj.SetName(r.freeName(obj.GetNamespace(), obj.GetGenerateName()))
 	}
-	end, err := r.hooks.create(obj)
+	for {
+		before := r.beforeHooks(obj)
+		end, err := r.tryBeginCreate(ctx, request, validate)
+		if !errors.Is(err, errOvertaken) {
+			return end, err
+		}
+		overwrite(obj, before)
+	}
+}
+
+func (r *Resource) tryBeginCreate(ctx context.Context, request Request, validate func(context.Context, store.Object) error) (func(), error) {
+	end, err := r.hooks.create(request.Object)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +94,22 @@ func (r *Resource) beginCreate(ctx context.Context, request Request, validate fu
 		end()
 		return nil, err
 	}
-	return end, nil
+	request.Name = request.Object.GetName() // it may have been generated
+	return r.consentBetween(ctx, request, end, func() (func(), error) { return r.hooks.create(request.Object) })
+}
+
+// beforeHooks is a copy of an object to which hooks may give something that they would have to take back,
+// nil for all others.
+func (r *Resource) beforeHooks(obj store.Object) store.Object {
+	if r.hooks.beginCreate == nil || r.registry.options.Extension == nil {
+		return nil
+	}
+	return obj.DeepCopyObject().(store.Object)
+}
+
+// overwrite makes obj what from is; both are of one type.
+func overwrite(obj, from store.Object) {
+	reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(from).Elem())
 }
 
 // checkCreate asks everybody who may refuse the object.

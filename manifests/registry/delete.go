@@ -63,12 +63,17 @@ func (r *Resource) tryDelete(ctx context.Context, namespace, name string, option
 	if d.outcome == leave {
 		return old, false, nil
 	}
-	request := Request{Operation: Delete, Namespace: namespace, Name: name, Old: old, DryRun: dryrun.IsDryRun(options.DryRun)}
-	if err := r.admit(ctx, request); err != nil {
+	request := Request{Operation: Delete, Namespace: namespace, Name: name, Old: old, DryRun: dryrun.IsDryRun(options.DryRun), Options: optionsOf(options)}
+	if err := r.mutate(ctx, request, o.Reviewed); err != nil {
 		return nil, false, err
 	}
 	if o.Validate != nil {
 		if err := o.Validate(ctx, old); err != nil {
+			return nil, false, err
+		}
+	}
+	if !o.Reviewed {
+		if err := r.consent(ctx, request); err != nil {
 			return nil, false, err
 		}
 	}

@@ -24,7 +24,7 @@ var errVersionOnCreate = errors.New("resourceVersion should not be set on object
 // again on what is stored now.
 func raced(err error) bool {
 	var conflict store.ErrConflict
-	return errors.As(err, &conflict) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists)
+	return errors.As(err, &conflict) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) || errors.Is(err, errOvertaken)
 }
 
 // failed is the API error for a commit that did not come about for reasons that

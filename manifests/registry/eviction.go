@@ -50,6 +50,9 @@ func (p Pods) Evict(ctx context.Context, namespace, name string, eviction *polic
 			field.Invalid(at, true, "can not be set for pod eviction, try after removing the option"),
 		})
 	}
+	if err := p.resource.ReviewPart(ctx, p.eviction(namespace, eviction, options)); err != nil {
+		return err
+	}
 	for attempt := 1; ; attempt++ {
 		free, err := p.evictFreely(ctx, namespace, name, options)
 		if apierrors.IsConflict(err) && !pinned(options) && attempt < evictionAttempts {
@@ -59,6 +62,14 @@ func (p Pods) Evict(ctx context.Context, namespace, name string, eviction *polic
 			return err
 		}
 		return p.evictWithinBudget(ctx, namespace, name, options)
+	}
+}
+
+// eviction is the request as the extension sees it, in the place of what comes of it.
+func (p Pods) eviction(namespace string, e *policyv1.Eviction, o *metav1.DeleteOptions) Request {
+	return Request{
+		Operation: Create, Namespace: namespace, Name: e.Name, Subresource: "eviction", DryRun: dryrun.IsDryRun(o.DryRun),
+		Part: &Part{GVK: policyv1.SchemeGroupVersion.WithKind("Eviction"), Object: e},
 	}
 }
 
@@ -140,7 +151,7 @@ func (p Pods) disrupt(ctx context.Context, namespace, name string, options *meta
 			return err
 		}
 	}
-	_, _, err := p.resource.Delete(ctx, namespace, name, options, DeleteOptions{})
+	_, _, err := p.resource.Delete(ctx, namespace, name, options, DeleteOptions{Reviewed: true})
 	return err
 }
 
@@ -266,7 +277,7 @@ func (p Pods) noteDisruption(ctx context.Context, namespace, name string, option
 		})
 		return pod, nil
 	}
-	noted, _, err := r.Update(ctx, namespace, name, note, UpdateOptions{Subresource: manifests.SubresourceStatus})
+	noted, _, err := r.Update(ctx, namespace, name, note, UpdateOptions{Subresource: manifests.SubresourceStatus, Reviewed: true})
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,8 @@ type Options struct {
 	// Admission is asked, in order, about every create, update and delete. Those
 	// that are a Validator are asked again later; one may be a Charger.
 	Admission []Admitter
+	// Extension, unless nil, is asked after them.
+	Extension Extension
 	// BookmarkPeriod is the time between a watch's bookmarks, one minute unless
 	// set.
 	BookmarkPeriod time.Duration
@@ -82,9 +84,10 @@ type WatchOptions struct {
 type CreateOptions struct {
 	// DryRun does everything but store the object.
 	DryRun bool
-	// Validate sees the object as it would be stored, and may refuse it. It must
-	// not write: the end of the object's namespace waits for it.
+	// Validate sees the object as it would be stored, and may refuse it.
 	Validate func(ctx context.Context, obj store.Object) error
+	// Options are the request's own, for the Extension.
+	Options *metav1.CreateOptions
 }
 
 // UpdateOptions modify an update.
@@ -104,6 +107,11 @@ type UpdateOptions struct {
 	ValidateCreate func(ctx context.Context, obj store.Object) error
 	ValidateUpdate func(ctx context.Context, obj, old store.Object) error
 
+	// Options are the request's own, for the Extension.
+	Options *metav1.UpdateOptions
+	// Reviewed says that the Extension need not be asked: it sees the request in another form.
+	Reviewed bool
+
 	// existing never creates, whatever the kind says.
 	existing bool
 }
@@ -112,4 +120,6 @@ type UpdateOptions struct {
 type DeleteOptions struct {
 	// Validate sees the object that is to be deleted, and may refuse.
 	Validate func(ctx context.Context, obj store.Object) error
+	// Reviewed says that the Extension need not be asked: it sees the request in another form.
+	Reviewed bool
 }

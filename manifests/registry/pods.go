@@ -34,11 +34,22 @@ func (p Pods) Assign(ctx context.Context, namespace string, b *corev1.Binding, o
 			return err
 		}
 	}
+	if err := p.resource.ReviewPart(ctx, binding(namespace, b, o)); err != nil {
+		return err
+	}
 	for {
 		err := p.tryAssign(ctx, namespace, b, o.DryRun)
 		if !raced(err) {
 			return err
 		}
+	}
+}
+
+// binding is the request as the extension sees it.
+func binding(namespace string, b *corev1.Binding, o CreateOptions) Request {
+	return Request{
+		Operation: Create, Namespace: namespace, Name: b.Name, Subresource: "binding", DryRun: o.DryRun, Options: optionsOf(o.Options),
+		Part: &Part{GVK: corev1.SchemeGroupVersion.WithKind("Binding"), Object: b},
 	}
 }
 

@@ -27,6 +27,7 @@ type Registry struct {
 	custom    customs
 
 	validators []Validator
+	guards     []Guard
 	charger    Charger // nil: nothing is charged
 }
 
@@ -48,6 +49,9 @@ func New(o Options) *Registry {
 	for _, admitter := range o.Admission {
 		if validator, ok := admitter.(Validator); ok {
 			r.validators = append(r.validators, validator)
+		}
+		if guard, ok := admitter.(Guard); ok {
+			r.guards = append(r.guards, guard)
 		}
 		if charger, ok := admitter.(Charger); ok {
 			r.charger = charger

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/endpoints/handlers/fieldmanager"
@@ -67,9 +68,12 @@ func (u *updating) try(ctx context.Context) (store.Object, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
+	if u.options.existing && unchanged(obj, old) {
+		return old, false, nil // nobody has asked for anything
+	}
 	request := Request{Operation: Update, Namespace: u.namespace, Name: u.name, Subresource: u.options.Subresource,
-		Object: obj, Old: old, DryRun: u.options.DryRun}
-	if err := r.admit(ctx, request); err != nil {
+		Object: obj, Old: old, DryRun: u.options.DryRun, Options: optionsOf(u.options.Options)}
+	if err := r.mutate(ctx, request, u.options.Reviewed); err != nil {
 		return nil, false, err
 	}
 	if err := u.checkVersion(obj, old); err != nil {
@@ -98,10 +102,15 @@ func (u *updating) create(ctx context.Context) (store.Object, bool, error) {
 	if err := r.settleNamespace(u.namespace, obj); err != nil {
 		return nil, false, err
 	}
-	defer r.enter(u.options.DryRun)()
-	request := Request{Operation: Create, Namespace: u.namespace, Name: u.name, Object: obj, DryRun: u.options.DryRun}
-	if err := r.admit(ctx, request); err != nil {
+	request := Request{Operation: Create, Namespace: u.namespace, Name: u.name, Object: obj, DryRun: u.options.DryRun, Options: u.createOptions()}
+	if err := r.mutate(ctx, request, false); err != nil {
 		return nil, false, err
+	}
+	if err := r.settleNamespace(u.namespace, obj); err != nil {
+		return nil, false, err // somebody has moved it
+	}
+	if obj.GetName() != u.name {
+		return nil, false, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", obj.GetName(), u.name))
 	}
 	end, err := r.beginCreate(ctx, request, u.options.ValidateCreate)
 	if err != nil {
@@ -113,6 +122,19 @@ func (u *updating) create(ctx context.Context) (store.Object, bool, error) {
 		return nil, false, u.failed("creating", err)
 	}
 	return stored, true, nil
+}
+
+// createOptions are those that a create would have had in the place of the update.
+func (u *updating) createOptions() runtime.Object {
+	o := u.options.Options
+	if o == nil {
+		return nil
+	}
+	gvk := metav1.SchemeGroupVersion.WithKind("CreateOptions")
+	return &metav1.CreateOptions{
+		TypeMeta: metav1.TypeMeta{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind},
+		DryRun:   o.DryRun, FieldManager: o.FieldManager, FieldValidation: o.FieldValidation,
+	}
 }
 
 func (u *updating) mayCreate() bool {
@@ -129,29 +151,42 @@ func (u *updating) replace(ctx context.Context, request Request) (store.Object, 
 	if err := r.settleNamespace(u.namespace, obj); err != nil {
 		return nil, err
 	}
-	end, err := r.hooks.update(obj, old, u.options.Subresource)
+	begin := func() (func(), error) { return r.hooks.update(obj, old, u.options.Subresource) }
+	end, err := begin()
 	if err != nil {
 		return nil, err
 	}
-	defer end()
-	untype(obj)
-	keepSystemFields(obj, old)
-	if err := r.accept(ctx, obj, r.kind.Update(ctx, obj, old, u.options.Subresource)); err != nil {
+	if err := u.check(ctx, request); err != nil {
+		end()
 		return nil, err
 	}
-	// A managed field whose time alone differs is no change.
-	if _, err := fieldmanager.IgnoreManagedFieldsTimestampsTransformer(ctx, obj, old); err != nil {
-		return nil, r.failed("updating", u.namespace, u.name, err)
-	}
-	if u.options.ValidateUpdate != nil {
-		if err := u.options.ValidateUpdate(ctx, obj, old); err != nil {
+	if !u.options.Reviewed {
+		if end, err = r.consentBetween(ctx, request, end, begin); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.validate(ctx, request); err != nil {
-		return nil, err
-	}
+	defer end()
 	return u.store(ctx, request)
+}
+
+// check asks everybody who may refuse the update, but for the extension.
+func (u *updating) check(ctx context.Context, request Request) error {
+	r, obj, old := u.resource, request.Object, request.Old
+	untype(obj)
+	keepSystemFields(obj, old)
+	if err := r.accept(ctx, obj, r.kind.Update(ctx, obj, old, u.options.Subresource)); err != nil {
+		return err
+	}
+	// A managed field whose time alone differs is no change.
+	if _, err := fieldmanager.IgnoreManagedFieldsTimestampsTransformer(ctx, obj, old); err != nil {
+		return r.failed("updating", u.namespace, u.name, err)
+	}
+	if u.options.ValidateUpdate != nil {
+		if err := u.options.ValidateUpdate(ctx, obj, old); err != nil {
+			return err
+		}
+	}
+	return r.validate(ctx, request)
 }
 
 func (u *updating) store(ctx context.Context, request Request) (store.Object, error) {

@@ -20,6 +20,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/node/pod"
@@ -63,6 +65,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			return fmt.Errorf("making the directory of pods' volumes: %w", err)
 		}
 	}
+	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: "system:node:" + a.Name, Groups: []string{user.NodesGroup, user.AllAuthenticated}})
 	group, running := errgroup.WithContext(ctx)
 	a.background.open(running)
 	group.Go(func() error { return a.planLoop().Run(running) })
