@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/deprecation"
 	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -68,7 +69,9 @@ type installer struct {
 	paths     *routeTable
 	metrics   *filters.Metrics
 	apiServer version.Info
-	versions  []discovery.Version
+	// authorizer decides whether whoever updates what is not there may create it.
+	authorizer authorizer.UnconditionalAuthorizer
+	versions   []discovery.Version
 }
 
 // install serves a resource in a version. stores holds the resource itself under "" and its
@@ -119,7 +122,7 @@ func (i *installer) endpoint(gv schema.GroupVersion, resource, sub string, s res
 		Defaulter:                i.scheme,
 		Typer:                    i.scheme,
 		UnsafeConvertor:          runtime.UnsafeObjectConvertor(i.scheme),
-		Authorizer:               allowAll{},
+		Authorizer:               i.authorizer,
 		EquivalentResourceMapper: i.equivalent,
 		TableConvertor:           table,
 		Resource:                 gv.WithResource(resource),

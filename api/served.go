@@ -54,7 +54,7 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 		typeSet:   manifestTypes(s.options.OpenAPI.TypeConverter()),
 		paths:     paths,
 		metrics:   metrics,
-		apiServer: s.options.Version,
+		apiServer: s.options.Version, authorizer: s.options.Authorizer,
 	}
 	for _, kind := range s.options.Registry.Kinds() {
 		stores := s.storage(kind)
@@ -72,8 +72,8 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 	if err != nil {
 		return nil, err
 	}
-	virtual := &installer{typeSet: types, paths: paths, metrics: metrics, apiServer: s.options.Version}
-	for _, review := range reviews.All(s.options.Clock) {
+	virtual := &installer{typeSet: types, paths: paths, metrics: metrics, apiServer: s.options.Version, authorizer: s.options.Authorizer}
+	for _, review := range reviews.All(reviews.Options{Clock: s.options.Clock, Authorizer: s.options.Authorizer}) {
 		if err := virtual.install(review.Resource.GroupVersion(), review.Resource.Resource, map[string]rest.Storage{"": review}); err != nil {
 			return nil, fmt.Errorf("installing %s: %w", review.Resource, err)
 		}

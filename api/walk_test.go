@@ -2,7 +2,14 @@ package api_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,48 +31,66 @@ import (
 func examples() map[string]string {
 	template := `"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
 	return map[string]string{
-		"configmaps":                          `"data":{"a":"b"}`,
-		"endpoints":                           `"subsets":[{"addresses":[{"ip":"10.1.1.1"}],"ports":[{"port":80}]}]`,
-		"events":                              `"involvedObject":{"kind":"Pod","name":"p","namespace":"default"},"reason":"Tried","message":"it","type":"Normal","source":{"component":"test"}`,
-		"events.events.k8s.io":                `"regarding":{"kind":"Pod","name":"p","namespace":"default"},"reason":"Tried","note":"it","type":"Normal","reportingController":"skiff.test/x","reportingInstance":"one","action":"Try","eventTime":"2026-01-02T03:04:05.000000Z"`,
-		"limitranges":                         `"spec":{"limits":[{"type":"Pod","max":{"cpu":"1"}}]}`,
-		"namespaces":                          `"spec":{}`,
-		"nodes":                               `"spec":{}`,
-		"persistentvolumeclaims":              `"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}`,
-		"persistentvolumes":                   `"spec":{"capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],"hostPath":{"path":"/x"}}`,
-		"pods":                                `"spec":{"containers":[{"name":"c","image":"i"}]}`,
-		"podtemplates":                        template,
-		"replicationcontrollers":              `"spec":{"replicas":1,"selector":{"a":"b"},` + template + `}`,
-		"resourcequotas":                      `"spec":{"hard":{"pods":"10"}}`,
-		"secrets":                             `"stringData":{"a":"b"}`,
-		"serviceaccounts":                     `"automountServiceAccountToken":false`,
-		"services":                            `"spec":{"ports":[{"port":80}]}`,
-		"controllerrevisions.apps":            `"revision":1,"data":{"a":"b"}`,
-		"replicasets.apps":                    `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"leases.coordination.k8s.io":          `"spec":{"holderIdentity":"me"}`,
-		"endpointslices.discovery.k8s.io":     `"addressType":"IPv4","endpoints":[]`,
-		"priorityclasses.scheduling.k8s.io":   `"value":1`,
-		"ingresses.networking.k8s.io":         `"spec":{"defaultBackend":{"service":{"name":"s","port":{"number":80}}}}`,
-		"ingressclasses.networking.k8s.io":    `"spec":{"controller":"example.com/c"}`,
-		"ipaddresses.networking.k8s.io":       `"spec":{"parentRef":{"resource":"gadgets","name":"g"}}`,
-		"networkpolicies.networking.k8s.io":   `"spec":{"podSelector":{}}`,
-		"servicecidrs.networking.k8s.io":      `"spec":{"cidrs":["10.0.0.0/24"]}`,
-		"runtimeclasses.node.k8s.io":          `"handler":"h"`,
-		"csidrivers.storage.k8s.io":           `"spec":{}`,
-		"csinodes.storage.k8s.io":             `"spec":{"drivers":[]}`,
-		"csistoragecapacities.storage.k8s.io": `"storageClassName":"s"`,
-		"storageclasses.storage.k8s.io":       `"provisioner":"example.com/p"`,
-		"volumeattachments.storage.k8s.io":    `"spec":{"attacher":"a.example.com","nodeName":"n","source":{"persistentVolumeName":"v"}}`,
-		"deployments.apps":                    `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"daemonsets.apps":                     `"spec":{"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"jobs.batch":                          `"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}`,
-		"cronjobs.batch":                      `"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}}`,
-		"deployments.extensions":              `"spec":{"replicas":1,` + template + `}`,
-		"daemonsets.extensions":               `"spec":{` + template + `}`,
-		"replicasets.extensions":              `"spec":{"replicas":1,` + template + `}`,
-		"statefulsets.apps":                   `"spec":{"replicas":1,"serviceName":"s","selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"poddisruptionbudgets.policy":         `"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}`,
+		"configmaps":                                     `"data":{"a":"b"}`,
+		"endpoints":                                      `"subsets":[{"addresses":[{"ip":"10.1.1.1"}],"ports":[{"port":80}]}]`,
+		"events":                                         `"involvedObject":{"kind":"Pod","name":"p","namespace":"default"},"reason":"Tried","message":"it","type":"Normal","source":{"component":"test"}`,
+		"events.events.k8s.io":                           `"regarding":{"kind":"Pod","name":"p","namespace":"default"},"reason":"Tried","note":"it","type":"Normal","reportingController":"skiff.test/x","reportingInstance":"one","action":"Try","eventTime":"2026-01-02T03:04:05.000000Z"`,
+		"limitranges":                                    `"spec":{"limits":[{"type":"Pod","max":{"cpu":"1"}}]}`,
+		"namespaces":                                     `"spec":{}`,
+		"nodes":                                          `"spec":{}`,
+		"persistentvolumeclaims":                         `"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}`,
+		"persistentvolumes":                              `"spec":{"capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],"hostPath":{"path":"/x"}}`,
+		"pods":                                           `"spec":{"containers":[{"name":"c","image":"i"}]}`,
+		"podtemplates":                                   template,
+		"replicationcontrollers":                         `"spec":{"replicas":1,"selector":{"a":"b"},` + template + `}`,
+		"resourcequotas":                                 `"spec":{"hard":{"pods":"10"}}`,
+		"secrets":                                        `"stringData":{"a":"b"}`,
+		"serviceaccounts":                                `"automountServiceAccountToken":false`,
+		"services":                                       `"spec":{"ports":[{"port":80}]}`,
+		"controllerrevisions.apps":                       `"revision":1,"data":{"a":"b"}`,
+		"replicasets.apps":                               `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"leases.coordination.k8s.io":                     `"spec":{"holderIdentity":"me"}`,
+		"endpointslices.discovery.k8s.io":                `"addressType":"IPv4","endpoints":[]`,
+		"priorityclasses.scheduling.k8s.io":              `"value":1`,
+		"ingresses.networking.k8s.io":                    `"spec":{"defaultBackend":{"service":{"name":"s","port":{"number":80}}}}`,
+		"ingressclasses.networking.k8s.io":               `"spec":{"controller":"example.com/c"}`,
+		"ipaddresses.networking.k8s.io":                  `"spec":{"parentRef":{"resource":"gadgets","name":"g"}}`,
+		"networkpolicies.networking.k8s.io":              `"spec":{"podSelector":{}}`,
+		"servicecidrs.networking.k8s.io":                 `"spec":{"cidrs":["10.0.0.0/24"]}`,
+		"runtimeclasses.node.k8s.io":                     `"handler":"h"`,
+		"csidrivers.storage.k8s.io":                      `"spec":{}`,
+		"csinodes.storage.k8s.io":                        `"spec":{"drivers":[]}`,
+		"csistoragecapacities.storage.k8s.io":            `"storageClassName":"s"`,
+		"storageclasses.storage.k8s.io":                  `"provisioner":"example.com/p"`,
+		"volumeattachments.storage.k8s.io":               `"spec":{"attacher":"a.example.com","nodeName":"n","source":{"persistentVolumeName":"v"}}`,
+		"deployments.apps":                               `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"daemonsets.apps":                                `"spec":{"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"jobs.batch":                                     `"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}`,
+		"cronjobs.batch":                                 `"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}}`,
+		"deployments.extensions":                         `"spec":{"replicas":1,` + template + `}`,
+		"daemonsets.extensions":                          `"spec":{` + template + `}`,
+		"replicasets.extensions":                         `"spec":{"replicas":1,` + template + `}`,
+		"statefulsets.apps":                              `"spec":{"replicas":1,"serviceName":"s","selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"clusterroles.rbac.authorization.k8s.io":         `"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]`,
+		"clusterrolebindings.rbac.authorization.k8s.io":  `"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"r"},"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"eve"}]`,
+		"roles.rbac.authorization.k8s.io":                `"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]`,
+		"rolebindings.rbac.authorization.k8s.io":         `"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"r"},"subjects":[{"kind":"ServiceAccount","name":"default"}]`,
+		"certificatesigningrequests.certificates.k8s.io": `"spec":{"signerName":"example.com/signer","usages":["client auth"],"request":"` + base64.StdEncoding.EncodeToString(certificateRequest()) + `"}`,
+		"poddisruptionbudgets.policy":                    `"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}`,
 	}
+}
+
+// certificateRequest is a request for a certificate, PEM.
+func certificateRequest() []byte {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "eve"}}, key)
+	if err != nil {
+		panic(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
 }
 
 // walked is one resource of the walk.

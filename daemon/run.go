@@ -28,11 +28,13 @@ import (
 	"skiff/docker"
 	"skiff/manifests"
 	"skiff/manifests/admission"
+	"skiff/manifests/rbac"
 	"skiff/manifests/registry"
 	"skiff/network"
 	"skiff/network/publish"
 	"skiff/orchestrator"
 	"skiff/orchestrator/cluster"
+	"skiff/orchestrator/cluster/roles"
 	"skiff/orchestrator/fleet"
 	"skiff/orchestrator/node"
 	"skiff/orchestrator/node/joblog"
@@ -96,12 +98,14 @@ type daemon struct {
 	fleet       *fleet.Fleet
 	jobLogs     *joblog.Keeper
 	api         *api.Server
-	listener    net.Listener
-	door        *net.TCPListener // of the front door, nil if there is none
+	// started is closed when the objects that every cluster has exist, roleful when its roles do too.
+	started, roleful chan struct{}
+	listener         net.Listener
+	door             *net.TCPListener // of the front door, nil if there is none
 }
 
 func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{config: c, log: log}
+	d := &daemon{config: c, log: log, started: make(chan struct{}), roleful: make(chan struct{})}
 	id, err := c.Dir.InstanceID()
 	if err != nil {
 		return nil, err
@@ -237,6 +241,7 @@ func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error
 	d.api, err = api.New(api.Options{
 		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
 		Authenticator: authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}),
+		Authorizer:    rbac.NewAuthorizer(d.store, d.roleful),
 		// The engine is no health check: it recovers by itself, and until then its node reports
 		// that it is not ready.
 		Checks: []api.Check{{Name: "store", Do: func(context.Context) error { return d.store.Healthy() }}},
@@ -278,6 +283,7 @@ func (d *daemon) run(ctx context.Context, ready func() error) error {
 	group.Go(func() error { return d.link.Run(ctx) })
 	group.Go(func() error { return d.ports.Run(ctx) })
 	group.Go(func() error { return d.publish(ctx, ready) })
+	group.Go(func() error { return d.makeRoles(ctx) })
 	err := group.Wait()
 
 	stopStore()
@@ -321,6 +327,7 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 	if err := cluster.Bootstrap(ctx, d.registry, d.controllers.Recorder(cluster.ServicesComponent, ""), d.likelyServices()); err != nil {
 		return err
 	}
+	close(d.started)
 	address := clientAddress(d.listener.Addr())
 	id := datadir.ClientIdentity{CA: d.creds.CA(), Cert: d.creds.AdminCert(), Key: d.creds.AdminKey()}
 	access := datadir.NewKubeconfig(address, id)
@@ -339,6 +346,24 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 	d.awaitNode(ctx)
 	d.log.Info("ready", "api", address, "data", d.config.Dir, "instance", d.engine.Instance(), "engine", d.engine.Host())
 	return ready()
+}
+
+// makeRoles makes the roles that every cluster has. The administrator needs none, so the daemon is
+// ready before; whoever else asks for something waits for them.
+func (d *daemon) makeRoles(ctx context.Context) error {
+	select {
+	case <-d.started:
+	case <-ctx.Done():
+		return nil
+	}
+	if err := roles.EnsureDefaults(ctx, d.registry); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the daemon is told to stop
+		}
+		return err
+	}
+	close(d.roleful)
+	return nil
 }
 
 // awaitNode returns once the machine's own node exists, for whoever waits for the daemon asks for

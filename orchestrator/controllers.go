@@ -20,6 +20,7 @@ import (
 	"skiff/orchestrator/cluster/podgc"
 	"skiff/orchestrator/cluster/publishing"
 	"skiff/orchestrator/cluster/quota"
+	"skiff/orchestrator/cluster/roles"
 	"skiff/orchestrator/cluster/routes"
 	"skiff/orchestrator/cluster/scheduling"
 	"skiff/orchestrator/cluster/servicecidrs"
@@ -100,6 +101,7 @@ func (s *Orchestrator) cluster(o Options) []Runner {
 		}),
 		garbage.New(garbage.Options{Env: s.env, Workers: garbageWorkers}),
 		quota.New(quota.Options{Env: s.env, Workers: quotaWorkers}),
+		roles.NewAggregation(s.env),
 		servicecidrs.New(servicecidrs.Options{Env: s.env, Workers: addressWorkers}),
 		podgc.New(podgc.Options{Env: s.env, Threshold: o.PodThreshold}),
 		nodelife.New(nodelife.Options{Env: s.env, GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate}),

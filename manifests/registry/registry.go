@@ -58,6 +58,7 @@ func New(o Options) *Registry {
 	r.resources[ipAddresses].hooks = r.allocator.addressHooks()
 	r.resources[serviceCIDRs].hooks = r.allocator.rangeHooks()
 	r.resources[groupResource("persistentvolumes")].hooks = volumeHooks(o.Clock)
+	r.resources[certificateRequests].hooks = certificateHooks(o.Clock)
 	return r
 }
 
