@@ -23,6 +23,7 @@ import (
 	"skiff/api/streams"
 	"skiff/manifests"
 	"skiff/manifests/registry"
+	"skiff/manifests/tokens"
 )
 
 // PodStreams reaches into running pods, for logs, exec, attach and port-forward.
@@ -63,6 +64,10 @@ type Options struct {
 	// Authenticator says who makes a request, and Authorizer whether they may.
 	Authenticator authenticator.Request
 	Authorizer    Authorizer
+	// Tokens issues and checks the tokens of service accounts. It may be nil; then there are none.
+	Tokens *tokens.Issuer
+	// Address is where clients on this machine reach the API, host and port.
+	Address func() string
 	// PodStreams may be nil; then pods have neither logs nor streams.
 	PodStreams PodStreams
 	// KeptLogs may be nil; then nothing is known of jobs' pods that are gone.

@@ -73,12 +73,21 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 		return nil, err
 	}
 	virtual := &installer{typeSet: types, paths: paths, metrics: metrics, apiServer: s.options.Version, authorizer: s.options.Authorizer}
-	for _, review := range reviews.All(reviews.Options{Clock: s.options.Clock, Authorizer: s.options.Authorizer}) {
+	for _, review := range reviews.All(s.reviews()) {
 		if err := virtual.install(review.Resource.GroupVersion(), review.Resource.Resource, map[string]rest.Storage{"": review}); err != nil {
 			return nil, fmt.Errorf("installing %s: %w", review.Resource, err)
 		}
 	}
 	return inOrder(append(kinds.versions, virtual.versions...), s.options.Registry.Kinds()), nil
+}
+
+// reviews is what answers reviews.
+func (s *Server) reviews() reviews.Options {
+	o := reviews.Options{Clock: s.options.Clock, Authorizer: s.options.Authorizer}
+	if s.options.Tokens != nil {
+		o.Tokens, o.Audiences = s.options.Tokens, s.options.Tokens.Audiences()
+	}
+	return o
 }
 
 // inOrder puts versions of one group in the order in which kinds prefer them.
@@ -103,6 +112,9 @@ func (s *Server) storage(kind *manifests.Kind) map[string]rest.Storage {
 	stores := storage.For(s.options.Registry, kind, storage.Tables{Columns: table.Columns, Rows: table.Rows, Clock: s.options.Clock})
 	if s.options.KeptLogs != nil && kind.GVK.Group == batchv1.GroupName && kind.Resource == "jobs" {
 		stores["log"] = &streams.JobLog{Kept: s.options.KeptLogs, Lookup: s.job, Clock: s.options.Clock}
+	}
+	if s.options.Tokens != nil && kind.GVK.Group == corev1.GroupName && kind.Resource == "serviceaccounts" {
+		stores["token"] = &storage.Token{Accounts: registry.For[*corev1.ServiceAccount](s.options.Registry), Issuer: s.options.Tokens}
 	}
 	if s.options.PodStreams == nil || kind.GVK.Group != corev1.GroupName {
 		return stores

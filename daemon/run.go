@@ -30,6 +30,7 @@ import (
 	"skiff/manifests/admission"
 	"skiff/manifests/rbac"
 	"skiff/manifests/registry"
+	"skiff/manifests/tokens"
 	"skiff/network"
 	"skiff/network/publish"
 	"skiff/orchestrator"
@@ -87,6 +88,7 @@ type daemon struct {
 	store       *store.Store
 	registry    *registry.Registry
 	creds       *credentials.Credentials
+	tokens      *tokens.Issuer
 	engine      *docker.Engine
 	network     *networkedEngine
 	link        *network.Link
@@ -168,6 +170,13 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
+	keys, err := tokens.LoadKeys(d.config.Dir.Credentials(), clock.RealClock{})
+	if err != nil {
+		return err
+	}
+	d.tokens = tokens.New(tokens.Options{
+		Keys: keys, State: d.store, Issuer: "https://kubernetes.default.svc." + d.config.ClusterDomain, Clock: clock.RealClock{},
+	})
 	d.makeLink()
 	d.controllers = orchestrator.New(orchestrator.Options{
 		Registry: d.registry, RootCA: d.creds.CA(), Volumes: d.engine, Logger: d.log, Metrics: metrics,
@@ -240,8 +249,9 @@ func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error
 	}
 	d.api, err = api.New(api.Options{
 		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
-		Authenticator: authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}),
-		Authorizer:    rbac.NewAuthorizer(d.store, d.roleful),
+		Authenticator: authn.New(authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}), d.tokens),
+		Tokens:        d.tokens, Address: func() string { return clientAddress(d.listener.Addr()) },
+		Authorizer: rbac.NewAuthorizer(d.store, d.roleful),
 		// The engine is no health check: it recovers by itself, and until then its node reports
 		// that it is not ready.
 		Checks: []api.Check{{Name: "store", Do: func(context.Context) error { return d.store.Healthy() }}},

@@ -211,7 +211,7 @@ func TestWhoIsNobodyInParticular(t *testing.T) {
 		"create authorization.k8s.io subjectaccessreviews - -":     "no no",
 		"create authentication.k8s.io selfsubjectreviews - -":      "yes no",
 		"create authentication.k8s.io tokenreviews - -":            "no no",
-		"get - pods default x": "no no", "list - namespaces - -": "no no", "get - secrets default x": "no no",
+		"get - pods default x":                                     "no no", "list - namespaces - -": "no no", "get - secrets default x": "no no",
 	} {
 		var got string
 		for _, who := range []string{"someone of system:authenticated", "system:anonymous of system:unauthenticated"} {

@@ -30,16 +30,20 @@ const (
 type Reader interface {
 	Get(store.Key) (store.Object, bool)
 	ByIndex(resource, index, value string) []store.Object
+	Snapshot(resource string) store.Snapshot
 }
 
 // Rules finds the rules that hold for a user. Only bindings of which the user, or one of the user's
-// groups, is a subject are looked at.
-type Rules struct{ state Reader }
+// groups, is a subject are looked at, and what is found is kept until a role or a binding changes.
+type Rules struct {
+	state Reader
+	known *grants
+}
 
 var _ validation.AuthorizationRuleResolver = Rules{}
 
 // RulesOf reads the rules of a state.
-func RulesOf(state Reader) Rules { return Rules{state} }
+func RulesOf(state Reader) Rules { return Rules{state: state, known: &grants{}} }
 
 // GetRoleReferenceRules implements validation.AuthorizationRuleResolver.
 func (r Rules) GetRoleReferenceRules(_ context.Context, ref rbacv1.RoleRef, namespace string) ([]rbacv1.PolicyRule, error) {
@@ -88,31 +92,40 @@ func (r Rules) VisitRulesFor(_ context.Context, who user.Info, namespace string,
 
 // visit goes through the bindings of a kind, and returns false once the visitor has.
 func (r Rules) visit(resource, namespace string, who user.Info, visit func(fmt.Stringer, *rbacv1.PolicyRule, error) bool) bool {
-	if !r.visitSubject(resource, namespace, rbacv1.UserKind, who.GetName(), visit) {
+	if !r.visitSubject(subject{resource, namespace, rbacv1.UserKind, who.GetName()}, visit) {
 		return false
 	}
 	for _, group := range who.GetGroups() {
-		if !r.visitSubject(resource, namespace, rbacv1.GroupKind, group, visit) {
+		if !r.visitSubject(subject{resource, namespace, rbacv1.GroupKind, group}, visit) {
 			return false
 		}
 	}
 	return true
 }
 
-func (r Rules) visitSubject(resource, namespace, kind, name string, visit func(fmt.Stringer, *rbacv1.PolicyRule, error) bool) bool {
-	for _, found := range r.state.ByIndex(resource, registry.IndexSubject, registry.SubjectOf(namespace, kind, name)) {
-		from := &source{binding: found, kind: kind, name: name}
-		rules, err := r.of(from.role(), namespace)
-		if err != nil && !visit(nil, nil, err) {
+func (r Rules) visitSubject(s subject, visit func(fmt.Stringer, *rbacv1.PolicyRule, error) bool) bool {
+	for _, g := range r.known.of(r.state, s, r.find) {
+		if g.err != nil && !visit(nil, nil, g.err) {
 			return false
 		}
-		for i := range rules {
-			if !visit(from, &rules[i], nil) {
+		for i := range g.rules {
+			if !visit(g.from, &g.rules[i], nil) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// find looks up what bindings grant to a subject.
+func (r Rules) find(s subject) []grant {
+	var all []grant
+	for _, found := range r.state.ByIndex(s.bindings, registry.IndexSubject, registry.SubjectOf(s.namespace, s.kind, s.name)) {
+		from := &source{binding: found, kind: s.kind, name: s.name}
+		rules, err := r.of(from.role(), s.namespace)
+		all = append(all, grant{from: from, rules: rules, err: err})
+	}
+	return all
 }
 
 // source is the binding that grants a rule, and the user or group to whom.
