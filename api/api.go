@@ -66,8 +66,6 @@ type Options struct {
 	Authorizer    Authorizer
 	// Tokens issues and checks the tokens of service accounts. It may be nil; then there are none.
 	Tokens *tokens.Issuer
-	// Address is where clients on this machine reach the API, host and port.
-	Address func() string
 	// PodStreams may be nil; then pods have neither logs nor streams.
 	PodStreams PodStreams
 	// KeptLogs may be nil; then nothing is known of jobs' pods that are gone.

@@ -17,7 +17,7 @@ func (s *Server) ownPaths(add func(path string, get http.Handler)) {
 		add(path, documents)
 	}
 	if issuer := s.options.Tokens; issuer != nil {
-		add(tokens.ConfigurationPath, issuer.Configuration(func() string { return "https://" + s.options.Address() + tokens.KeysPath }))
+		add(tokens.ConfigurationPath, issuer.Configuration())
 		add(tokens.KeysPath, issuer.KeySet())
 	}
 	add("/version", document(s.options.Version))

@@ -89,6 +89,7 @@ type daemon struct {
 	registry    *registry.Registry
 	creds       *credentials.Credentials
 	tokens      *tokens.Issuer
+	authorizer  *rbac.Authorizer
 	engine      *docker.Engine
 	network     *networkedEngine
 	link        *network.Link
@@ -177,9 +178,11 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 	d.tokens = tokens.New(tokens.Options{
 		Keys: keys, State: d.store, Issuer: "https://kubernetes.default.svc." + d.config.ClusterDomain, Clock: clock.RealClock{},
 	})
+	d.authorizer = rbac.NewAuthorizer(d.store, d.roleful)
 	d.makeLink()
 	d.controllers = orchestrator.New(orchestrator.Options{
 		Registry: d.registry, RootCA: d.creds.CA(), Volumes: d.engine, Logger: d.log, Metrics: metrics,
+		Tokens: d.tokens, Certificates: d.creds, Authorizer: d.authorizer,
 		Network:         d.networkOptions(name),
 		NodeGracePeriod: d.config.NodeGracePeriod, NodeEvictionRate: d.config.NodeEvictionRate,
 	})
@@ -210,6 +213,7 @@ func (d *daemon) makeAgent(name string, build version.Info, metrics prometheus.R
 	}
 	d.jobLogs = &joblog.Keeper{Dir: d.config.Dir.JobLogs()}
 	shared.JobLogs = d.jobLogs
+	shared.Tokens = d.tokens
 	shared.HostIP = remembered(hostIP, hostIPAge)
 	shared.DialContext, shared.HostDial = d.link.DialBulk, d.gateway
 	shared.ClusterDNS, shared.ClusterDomain = d.clusterDNS, d.config.ClusterDomain
@@ -250,8 +254,8 @@ func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error
 	d.api, err = api.New(api.Options{
 		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
 		Authenticator: authn.New(authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}), d.tokens),
-		Tokens:        d.tokens, Address: func() string { return clientAddress(d.listener.Addr()) },
-		Authorizer: rbac.NewAuthorizer(d.store, d.roleful),
+		Tokens:        d.tokens,
+		Authorizer:    rbac.NewAuthorizer(d.store, d.roleful),
 		// The engine is no health check: it recovers by itself, and until then its node reports
 		// that it is not ready.
 		Checks: []api.Check{{Name: "store", Do: func(context.Context) error { return d.store.Healthy() }}},

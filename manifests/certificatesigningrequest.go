@@ -2,9 +2,11 @@ package manifests
 
 import (
 	"context"
+	"crypto/x509"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/kubernetes/pkg/apis/certificates"
@@ -105,4 +107,28 @@ func conditionsOf(r *certificates.CertificateSigningRequest, of certificates.Req
 		}
 	}
 	return at
+}
+
+// ParseCertificateRequest reads the PEM of a request for a certificate.
+func ParseCertificateRequest(pem []byte) (*x509.CertificateRequest, error) {
+	return certificates.ParseCSR(pem)
+}
+
+// CheckNodeClientRequest says why a request is none for the certificate by which a node shows who it
+// is, nil if it is one.
+func CheckNodeClientRequest(r *x509.CertificateRequest, usages []certificatesv1.KeyUsage) error {
+	return certificates.ValidateKubeletClientCSR(r, usageSet(usages))
+}
+
+// CheckNodeServingRequest is CheckNodeClientRequest for the certificate of a node's own server.
+func CheckNodeServingRequest(r *x509.CertificateRequest, usages []certificatesv1.KeyUsage) error {
+	return certificates.ValidateKubeletServingCSR(r, usageSet(usages))
+}
+
+func usageSet(usages []certificatesv1.KeyUsage) sets.String {
+	set := sets.NewString()
+	for _, u := range usages {
+		set.Insert(string(u))
+	}
+	return set
 }

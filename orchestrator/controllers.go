@@ -7,6 +7,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/accounttokens"
+	"skiff/orchestrator/cluster/certificates"
 	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/disruption"
 	"skiff/orchestrator/cluster/endpoints"
@@ -101,7 +103,6 @@ func (s *Orchestrator) cluster(o Options) []Runner {
 		}),
 		garbage.New(garbage.Options{Env: s.env, Workers: garbageWorkers}),
 		quota.New(quota.Options{Env: s.env, Workers: quotaWorkers}),
-		roles.NewAggregation(s.env),
 		servicecidrs.New(servicecidrs.Options{Env: s.env, Workers: addressWorkers}),
 		podgc.New(podgc.Options{Env: s.env, Threshold: o.PodThreshold}),
 		nodelife.New(nodelife.Options{Env: s.env, GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate}),
@@ -111,6 +112,18 @@ func (s *Orchestrator) cluster(o Options) []Runner {
 		endpointslicemirroring.New(endpointslicemirroring.Options{Env: s.env, Workers: mirroringWorkers}),
 		ownservices.New(ownservices.Options{Env: s.env, Backends: []*ownservices.Backend{s.api, s.dns}}),
 	}
+}
+
+// identity are the controllers of who may do what, and of how they show who they are.
+func (s *Orchestrator) identity(o Options) []Runner {
+	runners := []Runner{roles.NewAggregation(s.env)}
+	if o.Tokens != nil {
+		runners = append(runners, accounttokens.New(accounttokens.Options{Env: s.env, Issuer: o.Tokens, RootCA: o.RootCA}))
+	}
+	if o.Certificates != nil {
+		runners = append(runners, certificates.New(certificates.Options{Env: s.env, Authority: o.Certificates, Authorizer: o.Authorizer}))
+	}
+	return runners
 }
 
 // network are the controllers that tell the pods' network and this machine where services are. There

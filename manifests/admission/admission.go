@@ -36,6 +36,7 @@ type Options struct {
 
 // Chain is every admitter, in upstream's order.
 func Chain(r Reader, o Options) []registry.Admitter {
+	may := rbac.NewAuthorizer(r, nil)
 	return []registry.Admitter{
 		NamespaceLifecycle{r},
 		LimitRanger{r},
@@ -45,7 +46,8 @@ func Chain(r Reader, o Options) []registry.Admitter {
 		Priority{r},
 		NewDefaultTolerations(o),
 		PodResize{r},
-		Escalation{Rules: rbac.RulesOf(r), Authorizer: rbac.NewAuthorizer(r, nil)},
+		Escalation{Rules: rbac.RulesOf(r), Authorizer: may},
+		Certificates{may},
 		NewResourceQuota(r, o.Clock),
 	}
 }
@@ -93,6 +95,7 @@ var (
 	_ registry.Validator = LimitRanger{}
 	_ registry.Validator = PodResize{}
 	_ registry.Validator = Escalation{}
+	_ registry.Validator = Certificates{}
 	_ registry.Charger   = ResourceQuota{}
 
 	_ Reader = (*store.Store)(nil)

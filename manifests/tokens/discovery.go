@@ -13,11 +13,12 @@ const (
 	KeysPath          = "/openid/v1/jwks"
 )
 
-// Configuration serves the description of the issuer. keysURL is where its keys are.
-func (i *Issuer) Configuration(keysURL func() string) http.Handler {
+// Configuration serves the description of the issuer. Its keys are where the issuer is, which pods
+// reach by the Service of the API.
+func (i *Issuer) Configuration() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		write(w, "application/json", map[string]any{
-			"issuer": i.options.Issuer, "jwks_uri": keysURL(), "response_types_supported": []string{"id_token"},
+			"issuer": i.options.Issuer, "jwks_uri": i.options.Issuer + KeysPath, "response_types_supported": []string{"id_token"},
 			"subject_types_supported": []string{"public"}, "id_token_signing_alg_values_supported": []string{algorithm},
 		})
 	})
