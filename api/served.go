@@ -12,6 +12,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/group"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -85,7 +87,7 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 func (s *Server) reviews() reviews.Options {
 	o := reviews.Options{Clock: s.options.Clock, Authorizer: s.options.Authorizer}
 	if s.options.Tokens != nil {
-		o.Tokens, o.Audiences = s.options.Tokens, s.options.Tokens.Audiences()
+		o.Tokens, o.Audiences = group.NewTokenGroupAdder(s.options.Tokens, []string{user.AllAuthenticated}), s.options.Tokens.Audiences()
 	}
 	return o
 }

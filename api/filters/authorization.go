@@ -3,6 +3,8 @@ package filters
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -25,6 +27,10 @@ func Authorize(next http.Handler, errs Errors, auth authorizer.UnconditionalAuth
 			return
 		}
 		decision, reason, err := auth.Authorize(r.Context(), asked)
+		if decision == authorizer.DecisionAllow && entersByWebSocket(r, asked) {
+			asked.Verb = "create"
+			decision, reason, err = auth.Authorize(r.Context(), asked)
+		}
 		switch {
 		case decision == authorizer.DecisionAllow:
 			next.ServeHTTP(w, r)
@@ -36,6 +42,16 @@ func Authorize(next http.Handler, errs Errors, auth authorizer.UnconditionalAuth
 			responsewriters.Forbidden(asked, w, r, reason, errs.Codecs)
 		}
 	})
+}
+
+// entersByWebSocket reports whether a request reaches into a pod by a method that reads: a WebSocket
+// begins with a GET. It takes the right to create too, as by other means, so that whoever may only
+// read can not run commands.
+func entersByWebSocket(r *http.Request, asked *authorizer.AttributesRecord) bool {
+	if asked.Verb != "get" || asked.Resource != "pods" || asked.APIGroup != "" || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return false
+	}
+	return slices.Contains([]string{"exec", "attach", "portforward"}, asked.Subresource)
 }
 
 // attributes is what a request asks for.

@@ -103,7 +103,7 @@ var errForeign = errors.New("it is no token of a service account of this cluster
 // verify reads a token that one of the keys has signed.
 func (k *Keys) verify(token string, issuers ...string) (*claims, error) {
 	parts := strings.Split(token, ".")
-	if len(token) > maxToken || len(parts) != 3 {
+	if len(token) > maxToken || len(parts) != 3 || strings.ContainsAny(token, "\r\n") {
 		return nil, errForeign
 	}
 	c := &claims{}
@@ -121,7 +121,7 @@ func (k *Keys) verify(token string, issuers ...string) (*claims, error) {
 	if !ok {
 		return nil, errors.New("invalid signature, no keys found")
 	}
-	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+	signature, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
 	if err != nil || len(signature) != 64 {
 		return nil, errors.New("invalid signature")
 	}
@@ -133,7 +133,7 @@ func (k *Keys) verify(token string, issuers ...string) (*claims, error) {
 }
 
 func decode(part string, into any) error {
-	raw, err := base64.RawURLEncoding.DecodeString(part)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil {
 		return err
 	}
