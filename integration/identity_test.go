@@ -20,6 +20,8 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"skiff/integration/harness"
 )
@@ -55,9 +57,32 @@ func newIntruder(t *testing.T, d *harness.Daemon, pod string) intruder {
 	t.Cleanup(transport.CloseIdleConnections)
 	return intruder{
 		T: t, http: &http.Client{Transport: transport},
-		server: cli.Do("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"),
+		server: access(t, d).Server,
 		token:  cli.Do("exec", pod, "--", "cat", tokenDir+"token"),
 	}
+}
+
+// access is how a daemon's API is reached.
+func access(t *testing.T, d *harness.Daemon) *clientcmdapi.Cluster {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(d.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.Clusters[config.Contexts[config.CurrentContext].Cluster]
+}
+
+// kubeconfig writes one for a client with a certificate, and returns its path.
+func kubeconfig(t *testing.T, d *harness.Daemon, certificate, key []byte) string {
+	t.Helper()
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"], config.AuthInfos["u"] = access(t, d), &clientcmdapi.AuthInfo{ClientCertificateData: certificate, ClientKeyData: key}
+	config.Contexts["c"], config.CurrentContext = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}, "c"
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func (i intruder) try(method, path, body string) (int, string) {
@@ -249,7 +274,11 @@ func TestRoles(t *testing.T) {
 			n := cli.Name
 			said := func(want string, args ...string) {
 				t.Helper()
-				if got := cli.Try("", args...); strings.TrimSpace(got.Out+got.Err) != want {
+				got := cli.Try("", args...)
+				if file := slices.Index(args, "-f"); file >= 0 {
+					want = strings.ReplaceAll(want, "FILE", args[file+1])
+				}
+				if strings.TrimSpace(got.Out+got.Err) != want {
 					t.Errorf("%v:\n got %s%s\nwant %s", args, got.Out, got.Err, want)
 				}
 			}
@@ -266,7 +295,7 @@ func TestRoles(t *testing.T) {
 			if out := cli.Do("auth", "can-i", "--list", "-n", n, "--as", account); !strings.Contains(strings.Join(strings.Fields(out), " "), "configmaps [] [] [get list]") {
 				t.Errorf("list\n%s", out)
 			}
-			said(`Error from server (Forbidden): roles.rbac.authorization.k8s.io "more" is forbidden: user "`+account+`" (groups=["system:serviceaccounts" "system:serviceaccounts:`+n+`" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+			said(`Error from server (Forbidden): error when creating "FILE": roles.rbac.authorization.k8s.io "more" is forbidden: user "`+account+`" (groups=["system:serviceaccounts" "system:serviceaccounts:`+n+`" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:
 {APIGroups:[""], Resources:["secrets"], Verbs:["get"]}`, escalating(t, cli, n, account)...)
 			token := strings.TrimSpace(cli.Do("create", "token", "robot", "-n", n))
 			if got := strings.Count(token, "."); got != 2 {
@@ -314,14 +343,8 @@ func TestCertificates(t *testing.T) {
 				return len(certificate) > 0
 			})
 			matches(t, cli.Do("get", "csr", good), "NAME AGE SIGNERNAME REQUESTOR REQUESTEDDURATION CONDITION\n"+good+" * kubernetes.io/kube-apiserver-client skiff-admin 60m Approved,Issued")
-			dir := t.TempDir()
-			for name, content := range map[string][]byte{"cert": certificate, "key": key} {
-				if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			who := cli.Do("auth", "whoami", "--client-certificate="+filepath.Join(dir, "cert"), "--client-key="+filepath.Join(dir, "key"))
-			matches(t, who, "ATTRIBUTE VALUE\nUsername jane-"+cli.Name+"\nGroups [dev system:authenticated]\n…")
+			who := cli.Do("auth", "whoami", "--kubeconfig="+kubeconfig(t, d, certificate, key))
+			inOrder(t, strings.Join(strings.Fields(who), " "), "Username jane-"+cli.Name+" Groups [dev system:authenticated]")
 
 			cli.DoIn(manifest(bad, "client auth"), "create", "-f", "-")
 			matches(t, cli.Do("certificate", "deny", bad), "certificatesigningrequest.certificates.k8s.io/"+bad+" denied")
