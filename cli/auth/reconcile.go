@@ -49,6 +49,9 @@ func reconcile(c *cli.Context, env *command.Env) error {
 	if r.dryRun, err = env.ReadDryRun(c); err != nil {
 		return err
 	}
+	if r.dryRun == command.DryRunServer {
+		return errors.New("--dry-run=server for command reconcile is not supported yet")
+	}
 	if r.report, err = output.NewReporter(env.Out, output.Read(c), r.dryRun.Suffix()); err != nil {
 		return err
 	}
@@ -74,79 +77,106 @@ func reconcile(c *cli.Context, env *command.Env) error {
 func (r *reconciler) one(t resource.Target) error {
 	have, err := r.client.Get(r.c.Context, t.Ref)
 	if apierrors.IsNotFound(err) {
-		return r.create(t)
+		p := &plan{verb: "create"}
+		if err := p.fill(r, &unstructured.Unstructured{Object: map[string]any{}}, t.Value); err != nil {
+			return err
+		}
+		return r.create(t, p)
 	}
 	if err != nil {
 		return err
 	}
-	if have.GetAnnotations()[rbacv1.AutoUpdateAnnotationKey] == "false" {
-		fmt.Fprintln(r.env.Err, "\treconciliation skipped: the object opted out (rbac.authorization.kubernetes.io/autoupdate: false)")
-		return r.report.Report(have, "reconciled")
-	}
-	next, anew, err := r.next(have, t.Value)
-	if err != nil {
+	p := &plan{next: have.DeepCopy()}
+	p.next.SetLabels(merged(t.Value.GetLabels(), have.GetLabels()))
+	p.next.SetAnnotations(merged(t.Value.GetAnnotations(), have.GetAnnotations()))
+	if err := p.fill(r, p.next, t.Value); err != nil {
 		return err
 	}
-	if anew {
-		if r.dryRun != command.DryRunClient {
-			uid := have.GetUID()
-			o := &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
-			if r.dryRun == command.DryRunServer {
-				o.DryRun = []string{metav1.DryRunAll}
-			}
-			if _, err := r.client.Delete(r.c.Context, t.Ref, o); err != nil {
-				return err
-			}
-		}
-		fmt.Fprintln(r.env.Err, "\treconciliation required recreate")
-		if r.dryRun == command.DryRunServer { // it is still there
-			return r.report.Report(t.Value, "reconciled")
-		}
-		return r.create(t)
+	if p.verb == "" && !equality.Semantic.DeepEqual(have, p.next) {
+		p.verb = "update"
 	}
-	if equality.Semantic.DeepEqual(have, next) {
-		return r.report.Report(have, "reconciled")
+	switch {
+	case p.verb == "" || have.GetAnnotations()[rbacv1.AutoUpdateAnnotationKey] == "false":
+		p.optedOut = p.verb != ""
+		return r.tell(have, p)
+	case p.verb == "recreate":
+		return r.recreate(t, have, p)
 	}
+	made := p.next
 	if r.dryRun != command.DryRunClient {
-		if next, err = r.client.Replace(r.c.Context, t.Ref, next, r.options()); err != nil {
+		if made, err = r.client.Replace(r.c.Context, t.Ref, p.next, client.WriteOptions{}); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintln(r.env.Err, "\treconciliation required update")
-	return r.report.Report(next, "reconciled")
+	return r.tell(made, p)
 }
 
-func (r *reconciler) options() client.WriteOptions {
-	return client.WriteOptions{DryRun: r.dryRun == command.DryRunServer}
+// tell says what has been done to an object, as kubectl does: the object, and then why.
+func (r *reconciler) tell(made *unstructured.Unstructured, p *plan) error {
+	if err := r.report.Report(made, "reconciled"); err != nil || p.verb == "" {
+		return err
+	}
+	caveat := ""
+	if p.optedOut {
+		caveat = ", but object opted out (rbac.authorization.kubernetes.io/autoupdate: false)"
+	}
+	fmt.Fprintf(r.env.Err, "\treconciliation required %s%s\n", p.verb, caveat)
+	for _, line := range p.notes {
+		fmt.Fprintln(r.env.Err, "\t"+line)
+	}
+	return nil
 }
 
-func (r *reconciler) create(t resource.Target) error {
+func (r *reconciler) create(t resource.Target, p *plan) error {
 	made := t.Value
 	if r.dryRun != command.DryRunClient {
 		collection := t.Ref
 		collection.Name = ""
 		var err error
-		if made, err = r.client.Create(r.c.Context, collection, t.Value, r.options()); err != nil {
+		if made, err = r.client.Create(r.c.Context, collection, t.Value, client.WriteOptions{}); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintln(r.env.Err, "\treconciliation required create")
-	return r.report.Report(made, "reconciled")
+	return r.tell(made, p)
 }
 
-// next is what an object is to become. anew says that no update can make it so.
-func (r *reconciler) next(have, want *unstructured.Unstructured) (next *unstructured.Unstructured, anew bool, err error) {
-	next = have.DeepCopy()
-	next.SetLabels(merged(want.GetLabels(), have.GetLabels()))
-	next.SetAnnotations(merged(want.GetAnnotations(), have.GetAnnotations()))
-	// Roles and ClusterRoles, and bindings, differ in nothing that matters here.
-	switch have.GetKind() {
-	case "Role", "ClusterRole":
-		err = r.roles(next, want)
-	default:
-		anew, err = r.bindings(next, want)
+// recreate makes a binding anew, for none can come to refer to another role.
+func (r *reconciler) recreate(t resource.Target, have *unstructured.Unstructured, p *plan) error {
+	if r.dryRun != command.DryRunClient {
+		uid := have.GetUID()
+		if _, err := r.client.Delete(r.c.Context, t.Ref, &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}); err != nil {
+			return err
+		}
 	}
-	return next, anew, err
+	return r.create(t, p)
+}
+
+// plan is what is to be done about an object.
+type plan struct {
+	verb     string // create, update, recreate; empty: nothing
+	optedOut bool
+	next     *unstructured.Unstructured
+	notes    []string
+}
+
+func note[T any](p *plan, title string, values []T) {
+	if len(values) == 0 {
+		return
+	}
+	p.notes = append(p.notes, title+":")
+	for _, v := range values {
+		p.notes = append(p.notes, fmt.Sprintf("\t%+v", v))
+	}
+}
+
+// fill gives next what want has. Roles and ClusterRoles, and bindings, differ in nothing that matters
+// here.
+func (p *plan) fill(r *reconciler, next, want *unstructured.Unstructured) error {
+	switch want.GetKind() {
+	case "Role", "ClusterRole":
+		return p.roles(r, next, want)
+	}
+	return p.bindings(r, next, want)
 }
 
 func merged(a, b map[string]string) map[string]string {
@@ -158,36 +188,30 @@ func merged(a, b map[string]string) map[string]string {
 	return out
 }
 
-func (r *reconciler) roles(next, want *unstructured.Unstructured) error {
+func (p *plan) roles(r *reconciler, next, want *unstructured.Unstructured) error {
 	has, wants := &rbacv1.ClusterRole{}, &rbacv1.ClusterRole{}
 	if err := errors.Join(client.Into(next, has), client.Into(want, wants)); err != nil {
 		return err
 	}
 	_, missing := validation.Covers(has.Rules, wants.Rules)
 	_, extra := validation.Covers(wants.Rules, has.Rules)
+	if has.AggregationRule != nil && wants.AggregationRule != nil {
+		extra = nil // they are what it aggregates
+	}
+	note(p, "missing rules added", missing)
 	switch {
-	case r.extraRules && len(missing)+len(extra) > 0 && wants.AggregationRule == nil:
+	case r.extraRules && len(missing)+len(extra) > 0:
+		note(p, "extra rules removed", extra)
 		has.Rules = wants.Rules
 	case len(missing) > 0:
 		has.Rules = append(has.Rules, missing...)
 	}
-	has.AggregationRule = r.aggregation(has.AggregationRule, wants.AggregationRule)
-	u, err := client.From(has)
-	if err != nil {
-		return err
-	}
-	for _, field := range []string{"rules", "aggregationRule"} {
-		if value, ok := u.Object[field]; ok {
-			next.Object[field] = value
-		} else {
-			delete(next.Object, field)
-		}
-	}
-	return nil
+	has.AggregationRule = aggregation(has.AggregationRule, wants.AggregationRule, r.extraRules)
+	return take(next, has, "rules", "aggregationRule")
 }
 
-func (r *reconciler) aggregation(has, wants *rbacv1.AggregationRule) *rbacv1.AggregationRule {
-	if wants == nil || has == nil || r.extraRules {
+func aggregation(has, wants *rbacv1.AggregationRule, exactly bool) *rbacv1.AggregationRule {
+	if wants == nil || has == nil || exactly {
 		return wants
 	}
 	for _, s := range wants.ClusterRoleSelectors {
@@ -198,34 +222,45 @@ func (r *reconciler) aggregation(has, wants *rbacv1.AggregationRule) *rbacv1.Agg
 	return has
 }
 
-func (r *reconciler) bindings(next, want *unstructured.Unstructured) (anew bool, err error) {
+func (p *plan) bindings(r *reconciler, next, want *unstructured.Unstructured) error {
 	has, wants := &rbacv1.ClusterRoleBinding{}, &rbacv1.ClusterRoleBinding{}
 	if err := errors.Join(client.Into(next, has), client.Into(want, wants)); err != nil {
-		return false, err
+		return err
 	}
-	if has.RoleRef != wants.RoleRef {
-		return true, nil
+	if p.verb == "" && has.RoleRef != wants.RoleRef {
+		p.verb = "recreate"
 	}
-	subjects := has.Subjects
-	if r.extraSubjects {
-		subjects = nil
-	}
-	for _, s := range wants.Subjects {
-		if s.Kind != rbacv1.ServiceAccountKind && s.APIGroup == "" {
-			s.APIGroup = rbacv1.GroupName
-		}
-		if !slices.Contains(subjects, s) {
-			subjects = append(subjects, s)
+	for i := range wants.Subjects {
+		if s := &wants.Subjects[i]; s.Kind != rbacv1.ServiceAccountKind && s.APIGroup == "" {
+			s.APIGroup = rbacv1.GroupName // as the server has it
 		}
 	}
-	u, err := client.From(&rbacv1.ClusterRoleBinding{Subjects: subjects})
+	missing, extra := without(wants.Subjects, has.Subjects), without(has.Subjects, wants.Subjects)
+	note(p, "missing subjects added", missing)
+	has.Subjects = append(has.Subjects, missing...)
+	if r.extraSubjects && len(missing)+len(extra) > 0 {
+		note(p, "extra subjects removed", extra)
+		has.Subjects = wants.Subjects
+	}
+	return take(next, has, "subjects")
+}
+
+func without(all, some []rbacv1.Subject) []rbacv1.Subject {
+	return slices.DeleteFunc(slices.Clone(all), func(s rbacv1.Subject) bool { return slices.Contains(some, s) })
+}
+
+// take gives an object the fields of another.
+func take(next *unstructured.Unstructured, from any, fields ...string) error {
+	u, err := client.From(from)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if value, ok := u.Object["subjects"]; ok {
-		next.Object["subjects"] = value
-	} else {
-		delete(next.Object, "subjects")
+	for _, field := range fields {
+		if value, ok := u.Object[field]; ok {
+			next.Object[field] = value
+		} else {
+			delete(next.Object, field)
+		}
 	}
-	return false, nil
+	return nil
 }
