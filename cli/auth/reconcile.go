@@ -229,6 +229,7 @@ func (p *plan) bindings(r *reconciler, next, want *unstructured.Unstructured) er
 	}
 	if p.verb == "" && has.RoleRef != wants.RoleRef {
 		p.verb = "recreate"
+		return nil
 	}
 	for i := range wants.Subjects {
 		if s := &wants.Subjects[i]; s.Kind != rbacv1.ServiceAccountKind && s.APIGroup == "" {
