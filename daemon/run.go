@@ -254,8 +254,8 @@ func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error
 	d.api, err = api.New(api.Options{
 		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
 		Authenticator: authn.New(authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}), d.tokens),
+		Authorizer:    d.authorizer,
 		Tokens:        d.tokens,
-		Authorizer:    rbac.NewAuthorizer(d.store, d.roleful),
 		// The engine is no health check: it recovers by itself, and until then its node reports
 		// that it is not ready.
 		Checks: []api.Check{{Name: "store", Do: func(context.Context) error { return d.store.Healthy() }}},
@@ -362,21 +362,29 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 	return ready()
 }
 
+// rolesRetry is how long the daemon waits before it tries again to make the default roles.
+const rolesRetry = 10 * time.Second
+
 // makeRoles makes the roles that every cluster has. The administrator needs none, so the daemon is
-// ready before; whoever else asks for something waits for them.
+// ready before; whoever else asks for something waits until it has been tried.
 func (d *daemon) makeRoles(ctx context.Context) error {
 	select {
 	case <-d.started:
 	case <-ctx.Done():
 		return nil
 	}
-	if err := roles.EnsureDefaults(ctx, d.registry); err != nil {
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the daemon is told to stop
-		}
-		return err
-	}
+	err := roles.EnsureDefaults(ctx, d.registry)
 	close(d.roleful)
+	for err != nil && ctx.Err() == nil {
+		d.log.Error("some default roles are missing, will retry", "error", err, "after", rolesRetry)
+		timer := clock.RealClock{}.NewTimer(rolesRetry)
+		select {
+		case <-timer.C():
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		err = roles.EnsureDefaults(ctx, d.registry)
+	}
 	return nil
 }
 
