@@ -1,11 +1,9 @@
 package api
 
 import (
-	"context"
 	"net/http"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"k8s.io/apiserver/pkg/registry/rest"
 )
@@ -117,13 +115,4 @@ func patchTypes() []string {
 	return []string{
 		string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType), string(types.ApplyYAMLPatchType),
 	}
-}
-
-// allowAll lets every known user do everything: whoever can reach this API can be nobody but the
-// machine's owner.
-type allowAll struct{}
-
-// Authorize implements authorizer.UnconditionalAuthorizer.
-func (allowAll) Authorize(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
-	return authorizer.DecisionAllow, "", nil
 }

@@ -19,10 +19,12 @@ import (
 	"k8s.io/utils/clock"
 
 	"skiff/api/filters"
+	"skiff/api/reviews"
 	"skiff/api/streams"
 	"skiff/manifests"
 	"skiff/manifests/custom"
 	"skiff/manifests/registry"
+	"skiff/manifests/tokens"
 )
 
 // PodStreams reaches into running pods, for logs, exec, attach and port-forward.
@@ -54,13 +56,19 @@ type Check struct {
 	Live bool
 }
 
-// Options configure a Server. Registry, OpenAPI, Metrics and Authenticator are needed.
+// Authorizer decides what users may do, and knows all that they may.
+type Authorizer = reviews.Authorizer
+
+// Options configure a Server. Registry, OpenAPI, Metrics, Authenticator and Authorizer are needed.
 type Options struct {
 	Registry *registry.Registry
 	OpenAPI  OpenAPI
 	Metrics  Metrics
-	// Authenticator says who makes a request; whoever it knows may do everything.
+	// Authenticator says who makes a request, and Authorizer whether they may.
 	Authenticator authenticator.Request
+	Authorizer    Authorizer
+	// Tokens issues and checks the tokens of service accounts. It may be nil; then there are none.
+	Tokens *tokens.Issuer
 	// PodStreams may be nil; then pods have neither logs nor streams.
 	PodStreams PodStreams
 	// KeptLogs may be nil; then nothing is known of jobs' pods that are gone.
@@ -91,8 +99,8 @@ type Server struct {
 
 // New makes the API. Its errors are mistakes of the program.
 func New(o Options) (*Server, error) {
-	if o.Registry == nil || o.OpenAPI == nil || o.Metrics == nil || o.Authenticator == nil {
-		return nil, errors.New("the API needs a registry, OpenAPI documents, metrics and an authenticator")
+	if o.Registry == nil || o.OpenAPI == nil || o.Metrics == nil || o.Authenticator == nil || o.Authorizer == nil {
+		return nil, errors.New("the API needs a registry, OpenAPI documents, metrics, an authenticator and an authorizer")
 	}
 	setDefaults(&o)
 	s := &Server{options: o}
@@ -125,7 +133,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // filtered wraps the routes with what every request goes through, the outermost last.
 func (s *Server) filtered(routes http.Handler) http.Handler {
 	o, errs := s.options, statusErrors()
-	h := filters.Impersonate(routes, errs)
+	h := filters.Authorize(routes, errs, o.Authorizer, openToAll)
+	h = filters.Impersonate(h, errs, o.Authorizer)
 	h = filters.Authenticate(h, errs, o.Authenticator, openToAll, o.Logger)
 	h = s.endable(h)
 	h = filters.Deadline(h, errs, o.RequestTimeout)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/authentication/group"
@@ -33,7 +34,9 @@ import (
 	"skiff/api/openapi"
 	"skiff/manifests"
 	"skiff/manifests/admission"
+	"skiff/manifests/rbac"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/roles"
 	"skiff/store"
 )
 
@@ -87,6 +90,18 @@ func start(t testing.TB, o options) *harness {
 	})}
 	h.namespace("default")
 	h.namespace("kube-system")
+	h.namespace("kube-public")
+	if err := roles.EnsureDefaults(ctx, h.registry); err != nil {
+		t.Fatal(err)
+	}
+	robots := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "robots"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "robots"}},
+	}
+	if _, err := registry.For[*rbacv1.ClusterRoleBinding](h.registry).Create(ctx, robots); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := h.registry.Services().SetRange(ctx, netip.MustParsePrefix("10.244.48.0/20"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +145,8 @@ func (h *harness) serve(dir string, o options) func(context.Context) error {
 	}
 	h.server, err = api.New(api.Options{
 		Registry: h.registry, OpenAPI: documents, Metrics: prometheus.NewRegistry(), PodStreams: o.pods, Checks: o.checks, Logger: o.logger,
-		Version: version.Info{Major: "1", Minor: "37", GitVersion: "v1.37.2+skiff"},
+		Version:    version.Info{Major: "1", Minor: "37", GitVersion: "v1.37.2+skiff"},
+		Authorizer: rbac.NewAuthorizer(h.registry.Store(), nil),
 		Authenticator: union.New(
 			authn.NewClientCertificate(h.creds.Roots(), clock.RealClock{}),
 			group.NewAuthenticatedGroupAdder(bearertoken.New(tokenfile.New(map[string]*user.DefaultInfo{

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/deprecation"
 	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -73,6 +74,9 @@ type installer struct {
 	// registry, unless nil, has the admission of streams.
 	registry *registry.Registry
 	versions []discovery.Version
+	// authorizer decides whether whoever updates what is not there may create it.
+	authorizer authorizer.UnconditionalAuthorizer
+	versions   []discovery.Version
 }
 
 // install serves a resource in a version. stores holds the resource itself under "" and its
@@ -126,7 +130,7 @@ func (i *installer) endpoint(gv schema.GroupVersion, resource, sub string, s res
 		Defaulter:                i.scheme,
 		Typer:                    i.scheme,
 		UnsafeConvertor:          runtime.UnsafeObjectConvertor(i.scheme),
-		Authorizer:               allowAll{},
+		Authorizer:               i.authorizer,
 		EquivalentResourceMapper: i.equivalent,
 		TableConvertor:           table,
 		Resource:                 gv.WithResource(resource),

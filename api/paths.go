@@ -5,6 +5,9 @@ import (
 	"net/http"
 
 	"github.com/prometheus/common/expfmt"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"skiff/manifests/tokens"
 )
 
 // ownPaths adds everything that is neither a resource nor discovery.
@@ -12,6 +15,10 @@ func (s *Server) ownPaths(add func(path string, get http.Handler)) {
 	documents := s.options.OpenAPI.Handler(s.options.Registry.Definitions)
 	for _, path := range []string{"/openapi/v2", "/openapi/v3", "/openapi/v3/{path...}"} {
 		add(path, documents)
+	}
+	if issuer := s.options.Tokens; issuer != nil {
+		add(tokens.ConfigurationPath, issuer.Configuration())
+		add(tokens.KeysPath, issuer.KeySet())
 	}
 	add("/version", document(s.options.Version))
 	add("/metrics", http.HandlerFunc(s.serveMetrics))

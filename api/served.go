@@ -12,6 +12,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/group"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -55,7 +57,7 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 		registry:  s.options.Registry,
 		paths:     paths,
 		metrics:   metrics,
-		apiServer: s.options.Version,
+		apiServer: s.options.Version, authorizer: s.options.Authorizer,
 	}
 	for _, kind := range s.options.Registry.Kinds() {
 		stores := s.storage(kind)
@@ -74,13 +76,22 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 	if err != nil {
 		return nil, err
 	}
-	virtual := &installer{typeSet: types, paths: paths, metrics: metrics, apiServer: s.options.Version}
-	for _, review := range reviews.All(s.options.Clock) {
+	virtual := &installer{typeSet: types, paths: paths, metrics: metrics, apiServer: s.options.Version, authorizer: s.options.Authorizer}
+	for _, review := range reviews.All(s.reviews()) {
 		if err := virtual.install(review.Resource.GroupVersion(), review.Resource.Resource, map[string]rest.Storage{"": review}); err != nil {
 			return nil, fmt.Errorf("installing %s: %w", review.Resource, err)
 		}
 	}
 	return inOrder(append(kinds.versions, virtual.versions...), s.options.Registry.Kinds()), nil
+}
+
+// reviews is what answers reviews.
+func (s *Server) reviews() reviews.Options {
+	o := reviews.Options{Clock: s.options.Clock, Authorizer: s.options.Authorizer}
+	if s.options.Tokens != nil {
+		o.Tokens, o.Audiences = group.NewTokenGroupAdder(s.options.Tokens, []string{user.AllAuthenticated}), s.options.Tokens.Audiences()
+	}
+	return o
 }
 
 // inOrder puts versions of one group in the order in which kinds prefer them.
@@ -105,6 +116,9 @@ func (s *Server) storage(kind *manifests.Kind) map[string]rest.Storage {
 	stores := storage.For(s.options.Registry, kind, storage.Tables{Columns: table.Columns, Rows: table.Rows, Clock: s.options.Clock})
 	if s.options.KeptLogs != nil && kind.GVK.Group == batchv1.GroupName && kind.Resource == "jobs" {
 		stores["log"] = &streams.JobLog{Kept: s.options.KeptLogs, Lookup: s.job, Clock: s.options.Clock}
+	}
+	if s.options.Tokens != nil && kind.GVK.Group == corev1.GroupName && kind.Resource == "serviceaccounts" {
+		stores["token"] = &storage.Token{Accounts: registry.For[*corev1.ServiceAccount](s.options.Registry), Issuer: s.options.Tokens}
 	}
 	if s.options.PodStreams == nil || kind.GVK.Group != corev1.GroupName {
 		return stores

@@ -90,11 +90,15 @@ func TestReviews(t *testing.T) {
 	}, metav1.CreateOptions{}))
 	equal(t, "self", can.Status.Allowed, true)
 	other := must[*authorizationv1.SubjectAccessReview](t)(h.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: attributes, User: "robot", Groups: []string{"robots"}},
+	}, metav1.CreateOptions{}))
+	equal(t, "other", fmt.Sprint(other.Status.Allowed, " ", other.Status.Reason), `true RBAC: allowed by ClusterRoleBinding "robots" of ClusterRole "cluster-admin" to Group "robots"`)
+	other = must[*authorizationv1.SubjectAccessReview](t)(h.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
 		Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: attributes, User: "robot"},
 	}, metav1.CreateOptions{}))
-	equal(t, "other", other.Status.Allowed, true)
+	equal(t, "a robot of no group", other.Status.Allowed, false)
 	local := must[*authorizationv1.LocalSubjectAccessReview](t)(h.client.AuthorizationV1().LocalSubjectAccessReviews("default").Create(ctx, &authorizationv1.LocalSubjectAccessReview{
-		Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: "default", Verb: "create", Resource: "pods"}, User: "robot"},
+		Spec: authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: "default", Verb: "create", Resource: "pods"}, User: "robot", Groups: []string{"robots"}},
 	}, metav1.CreateOptions{}))
 	equal(t, "local", local.Status.Allowed, true)
 	rules := must[*authorizationv1.SelfSubjectRulesReview](t)(h.client.AuthorizationV1().SelfSubjectRulesReviews().Create(ctx, &authorizationv1.SelfSubjectRulesReview{

@@ -2,7 +2,14 @@ package api_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,19 +71,37 @@ func examples() map[string]string {
 		"validatingadmissionpolicybindings.admissionregistration.k8s.io": `"spec":{"policyName":"none","validationActions":["Deny"]}`,
 		"validatingwebhookconfigurations.admissionregistration.k8s.io":   hooks,
 
-		"csistoragecapacities.storage.k8s.io": `"storageClassName":"s"`,
-		"storageclasses.storage.k8s.io":       `"provisioner":"example.com/p"`,
-		"volumeattachments.storage.k8s.io":    `"spec":{"attacher":"a.example.com","nodeName":"n","source":{"persistentVolumeName":"v"}}`,
-		"deployments.apps":                    `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"daemonsets.apps":                     `"spec":{"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"jobs.batch":                          `"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}`,
-		"cronjobs.batch":                      `"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}}`,
-		"deployments.extensions":              `"spec":{"replicas":1,` + template + `}`,
-		"daemonsets.extensions":               `"spec":{` + template + `}`,
-		"replicasets.extensions":              `"spec":{"replicas":1,` + template + `}`,
-		"statefulsets.apps":                   `"spec":{"replicas":1,"serviceName":"s","selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"poddisruptionbudgets.policy":         `"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}`,
+		"csistoragecapacities.storage.k8s.io":            `"storageClassName":"s"`,
+		"storageclasses.storage.k8s.io":                  `"provisioner":"example.com/p"`,
+		"volumeattachments.storage.k8s.io":               `"spec":{"attacher":"a.example.com","nodeName":"n","source":{"persistentVolumeName":"v"}}`,
+		"deployments.apps":                               `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"daemonsets.apps":                                `"spec":{"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"jobs.batch":                                     `"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}`,
+		"cronjobs.batch":                                 `"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}}`,
+		"deployments.extensions":                         `"spec":{"replicas":1,` + template + `}`,
+		"daemonsets.extensions":                          `"spec":{` + template + `}`,
+		"replicasets.extensions":                         `"spec":{"replicas":1,` + template + `}`,
+		"statefulsets.apps":                              `"spec":{"replicas":1,"serviceName":"s","selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"poddisruptionbudgets.policy":                    `"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}`,
+		"clusterroles.rbac.authorization.k8s.io":         `"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]`,
+		"clusterrolebindings.rbac.authorization.k8s.io":  `"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"r"},"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"eve"}]`,
+		"roles.rbac.authorization.k8s.io":                `"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]`,
+		"rolebindings.rbac.authorization.k8s.io":         `"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"r"},"subjects":[{"kind":"ServiceAccount","name":"default"}]`,
+		"certificatesigningrequests.certificates.k8s.io": `"spec":{"signerName":"example.com/signer","usages":["client auth"],"request":"` + base64.StdEncoding.EncodeToString(certificateRequest()) + `"}`,
 	}
+}
+
+// certificateRequest is a request for a certificate, PEM.
+func certificateRequest() []byte {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "eve"}}, key)
+	if err != nil {
+		panic(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
 }
 
 // walked is one resource of the walk.

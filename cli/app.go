@@ -7,6 +7,7 @@ import (
 	"skiff/cli/apply"
 	"skiff/cli/auth"
 	"skiff/cli/build"
+	"skiff/cli/certificate"
 	"skiff/cli/clusterinfo"
 	"skiff/cli/command"
 	"skiff/cli/completion"
@@ -123,7 +124,7 @@ func commands(env *command.Env, s Server) []*cli.Command {
 		{"Nodes", []*cli.Command{node.Command(env), node.Cordon(env), node.Uncordon(env), node.Drain(env), node.Taint(env)}},
 		{"The server", []*cli.Command{
 			apiresources.Resources(env), apiresources.Versions(env), explain.Command(env), version.Command(env), clusterinfo.Command(env), proxy.Command(env),
-			auth.Command(env), config.Command(env),
+			auth.Command(env), certificate.Command(env), config.Command(env),
 		}},
 		{"This program", append(completion.Candidates(env),
 			doctor.Command(env), envtest.Command(env), completion.Command(env), globaloptions.Command(env), plugin.Command(env, own))},

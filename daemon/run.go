@@ -28,11 +28,14 @@ import (
 	"skiff/docker"
 	"skiff/manifests"
 	"skiff/manifests/admission"
+	"skiff/manifests/rbac"
 	"skiff/manifests/registry"
+	"skiff/manifests/tokens"
 	"skiff/network"
 	"skiff/network/publish"
 	"skiff/orchestrator"
 	"skiff/orchestrator/cluster"
+	"skiff/orchestrator/cluster/roles"
 	"skiff/orchestrator/fleet"
 	"skiff/orchestrator/node"
 	"skiff/orchestrator/node/joblog"
@@ -80,12 +83,14 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, ready func() er
 
 // daemon is all parts, put together but not yet running.
 type daemon struct {
-	config    config.Config
-	log       *slog.Logger
-	store     *store.Store
-	registry  *registry.Registry
-	documents *openapi.Documents
-	creds     *credentials.Credentials
+	config     config.Config
+	log        *slog.Logger
+	store      *store.Store
+	registry   *registry.Registry
+	documents  *openapi.Documents
+	creds      *credentials.Credentials
+	tokens     *tokens.Issuer
+	authorizer *rbac.Authorizer
 	// The engine, and what leads into the pods' network, are nil in a daemon without an engine.
 	engine      *docker.Engine
 	network     *networkedEngine
@@ -98,12 +103,14 @@ type daemon struct {
 	fleet       *fleet.Fleet
 	jobLogs     *joblog.Keeper
 	api         *api.Server
-	listener    net.Listener
-	door        *net.TCPListener // of the front door, nil if there is none
+	// started is closed when the objects that every cluster has exist, roleful when its roles do too.
+	started, roleful chan struct{}
+	listener         net.Listener
+	door             *net.TCPListener // of the front door, nil if there is none
 }
 
 func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{config: c, log: log}
+	d := &daemon{config: c, log: log, started: make(chan struct{}), roleful: make(chan struct{})}
 	id, err := c.Dir.InstanceID()
 	if err != nil {
 		return nil, err
@@ -180,8 +187,12 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
+	if err := d.makeIdentity(); err != nil {
+		return err
+	}
 	options := orchestrator.Options{
 		Registry: d.registry, RootCA: d.creds.CA(), Logger: d.log, Metrics: metrics,
+		Tokens: d.tokens, Certificates: d.creds, Authorizer: d.authorizer,
 		NodeGracePeriod: d.config.NodeGracePeriod, NodeEvictionRate: d.config.NodeEvictionRate,
 	}
 	if d.engine != nil {
@@ -194,6 +205,19 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 		return err
 	}
 	return d.makeAPI(build, metrics)
+}
+
+// makeIdentity makes what says who somebody is and what they may do: tokens of service accounts, and roles.
+func (d *daemon) makeIdentity() error {
+	keys, err := tokens.LoadKeys(d.config.Dir.Credentials(), clock.RealClock{})
+	if err != nil {
+		return err
+	}
+	d.tokens = tokens.New(tokens.Options{
+		Keys: keys, State: d.store, Issuer: "https://kubernetes.default.svc." + d.config.ClusterDomain, Clock: clock.RealClock{},
+	})
+	d.authorizer = rbac.NewAuthorizer(d.store, d.roleful)
+	return nil
 }
 
 // makeAgent makes the agent of the machine's own node, the fleet of virtual ones beside it, and the
@@ -217,6 +241,7 @@ func (d *daemon) makeAgent(name string, build version.Info, metrics prometheus.R
 	}
 	d.jobLogs = &joblog.Keeper{Dir: d.config.Dir.JobLogs()}
 	shared.JobLogs = d.jobLogs
+	shared.Tokens = d.tokens
 	shared.HostIP = remembered(hostIP, hostIPAge)
 	shared.ClusterDomain = d.config.ClusterDomain
 	d.useEngine(&shared)
@@ -273,7 +298,9 @@ func leaseInterval(grace time.Duration) time.Duration {
 func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) (err error) {
 	d.api, err = api.New(api.Options{
 		Registry: d.registry, OpenAPI: d.documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
-		Authenticator: authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}),
+		Authenticator: authn.New(authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}), d.tokens),
+		Authorizer:    d.authorizer,
+		Tokens:        d.tokens,
 		// The engine is no health check: it recovers by itself, and until then its node reports
 		// that it is not ready.
 		Checks: []api.Check{{Name: "store", Do: func(context.Context) error { return d.store.Healthy() }}},
@@ -322,6 +349,7 @@ func (d *daemon) run(ctx context.Context, ready func() error) error {
 	}
 	group.Go(func() error { return d.api.Serve(ctx, d.creds.ServerTLS(), listeners...) })
 	group.Go(func() error { return d.publish(ctx, ready) })
+	group.Go(func() error { return d.makeRoles(ctx) })
 	err := group.Wait()
 
 	stopStore()
@@ -369,6 +397,7 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 	if err := cluster.Bootstrap(ctx, d.registry, d.controllers.Recorder(cluster.ServicesComponent, ""), d.likelyServices()); err != nil {
 		return err
 	}
+	close(d.started)
 	address := clientAddress(d.listener.Addr())
 	id := datadir.ClientIdentity{CA: d.creds.Trusted(), Cert: d.creds.AdminCert(), Key: d.creds.AdminKey()}
 	access := datadir.NewKubeconfig(address, id)
@@ -391,6 +420,32 @@ func (d *daemon) announce(ctx context.Context, ready func() error) error {
 		d.log.Info("ready, without an engine: pods run in memory", "api", address, "data", d.config.Dir)
 	}
 	return ready()
+}
+
+// rolesRetry is how long the daemon waits before it tries again to make the default roles.
+const rolesRetry = 10 * time.Second
+
+// makeRoles makes the roles that every cluster has. The administrator needs none, so the daemon is
+// ready before; whoever else asks for something waits until it has been tried.
+func (d *daemon) makeRoles(ctx context.Context) error {
+	select {
+	case <-d.started:
+	case <-ctx.Done():
+		return nil
+	}
+	err := roles.EnsureDefaults(ctx, d.registry)
+	close(d.roleful)
+	for err != nil && ctx.Err() == nil {
+		d.log.Error("some default roles are missing, will retry", "error", err, "after", rolesRetry)
+		timer := clock.RealClock{}.NewTimer(rolesRetry)
+		select {
+		case <-timer.C():
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		err = roles.EnsureDefaults(ctx, d.registry)
+	}
+	return nil
 }
 
 // awaitNode returns once the machine's own node exists, for whoever waits for the daemon asks for

@@ -28,11 +28,11 @@ var inventories = []inventory{
 	{
 		of: reflect.TypeFor[corev1.PodSpec](), warned: namesOf(unhonouredPodFields),
 		honoured: `volumes initContainers containers ephemeralContainers restartPolicy terminationGracePeriodSeconds
-			activeDeadlineSeconds dnsPolicy nodeSelector serviceAccount nodeName hostNetwork hostPID hostIPC
+			activeDeadlineSeconds dnsPolicy nodeSelector serviceAccount serviceAccountName automountServiceAccountToken nodeName hostNetwork hostPID hostIPC
 			shareProcessNamespace securityContext imagePullSecrets hostname affinity tolerations hostAliases priorityClassName
 			priority dnsConfig readinessGates enableServiceLinks preemptionPolicy topologySpreadConstraints schedulingGates
 			hostnameOverride resources`,
-		unhonoured: `dnsPolicy serviceAccountName automountServiceAccountToken subdomain schedulerName runtimeClassName overhead
+		unhonoured: `dnsPolicy subdomain schedulerName runtimeClassName overhead
 			setHostnameAsFQDN os hostUsers resourceClaims schedulingGroup evictionResponders`,
 	},
 	{
@@ -93,7 +93,7 @@ var inventories = []inventory{
 	{of: reflect.TypeFor[corev1.ProjectedVolumeSource](), honoured: `sources defaultMode`, gated: `defaultUser`},
 	{
 		of: reflect.TypeFor[corev1.VolumeProjection](), warned: namesOf(unhonouredProjections),
-		honoured: `secret downwardAPI configMap`, unhonoured: `serviceAccountToken clusterTrustBundle podCertificate`,
+		honoured: `secret downwardAPI configMap serviceAccountToken`, unhonoured: `clusterTrustBundle podCertificate`,
 	},
 	{of: reflect.TypeFor[corev1.KeyToPath](), honoured: `key path mode`, gated: `user`},
 	{of: reflect.TypeFor[corev1.PersistentVolumeClaimVolumeSource](), honoured: `claimName readOnly`},

@@ -124,13 +124,10 @@ warning: spec.dnsPolicy: skiff has no cluster DNS, the pod asks the node's name 
 warning: spec.setHostnameAsFQDN: skiff has no cluster DNS, the field has no effect
 warning: spec.hostUsers: skiff does not use user namespaces, the field has no effect
 warning: spec.resourceClaims: skiff does not allocate devices, the field has no effect
-warning: spec.automountServiceAccountToken: skiff mounts no service account tokens, the field has no effect
-warning: spec.serviceAccountName: skiff mounts no service account tokens, the pod can not act as the account
 warning: spec.schedulerName: skiff's scheduler is default-scheduler, the pod stays pending until another one binds it
 warning: spec.securityContext.seLinuxOptions: skiff does not set SELinux labels, the field has no effect
 warning: spec.securityContext.fsGroupChangePolicy: skiff gives volumes their group when it makes them, the field has no effect
 warning: spec.securityContext.seccompProfile: skiff loads no seccomp profiles from the node, the pod will not start
-warning: spec.volumes[2].projected.sources[0].serviceAccountToken: skiff issues no service account tokens, the pod will not start
 warning: spec.volumes[3].nfs: skiff can not mount volumes of this kind, the pod will not start
 warning: spec.volumes[4].emptyDir.medium: skiff can not make volumes of huge pages, the pod will not start
 warning: spec.volumes[5].emptyDir.sizeLimit: skiff does not limit the size of volumes on disk, the field has no effect

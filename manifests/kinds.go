@@ -48,10 +48,16 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		cronJobKind(),
 		jobKind(),
 
+		certificateSigningRequestKind(),
 		endpointSliceKind(),
 		leaseKind(),
 		podDisruptionBudgetKind(),
 		priorityClassKind(),
+
+		clusterRoleBindingKind(),
+		clusterRoleKind(),
+		roleBindingKind(),
+		roleKind(),
 
 		ingressKind(),
 		ingressClassKind(),

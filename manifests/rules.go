@@ -31,10 +31,12 @@ type rules[V Object, I any] struct {
 	toInternal   func(V, *I, conversion.Scope) error
 	fromInternal func(*I, V, conversion.Scope) error
 
-	prepareCreate  func(*I)
-	validateCreate func(context.Context, *I) field.ErrorList
-	warnCreate     func(context.Context, *I) []string
-	canonicalize   func(*I)
+	prepareCreate func(*I)
+	// prepareCreateBy is prepareCreate for what depends on whose request it is.
+	prepareCreateBy func(context.Context, *I)
+	validateCreate  func(context.Context, *I) field.ErrorList
+	warnCreate      func(context.Context, *I) []string
+	canonicalize    func(*I)
 
 	// podSpec is the specification of a pod that the object holds, and where, so that what skiff does not
 	// support is refused. It is nil, and so is what it returns, if there is none.
@@ -68,6 +70,9 @@ func (r *rules[V, I]) Create(ctx context.Context, obj Object) Review {
 	}
 	if r.prepareCreate != nil {
 		r.prepareCreate(in)
+	}
+	if r.prepareCreateBy != nil {
+		r.prepareCreateBy(ctx, in)
 	}
 	if err := r.fromInternal(in, v, nil); err != nil {
 		return refused(err)

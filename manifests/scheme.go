@@ -13,9 +13,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	appsv1beta1 "k8s.io/api/apps/v1beta1"
 	appsv1beta2 "k8s.io/api/apps/v1beta2"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	batchv1beta1 "k8s.io/api/batch/v1beta1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -24,6 +26,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	extv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -39,9 +42,11 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1"
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1beta1"
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1beta2"
+	_ "k8s.io/kubernetes/pkg/apis/authentication/v1"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/v1"
 	_ "k8s.io/kubernetes/pkg/apis/batch/v1"
 	_ "k8s.io/kubernetes/pkg/apis/batch/v1beta1"
+	_ "k8s.io/kubernetes/pkg/apis/certificates/v1"
 	_ "k8s.io/kubernetes/pkg/apis/coordination/v1"
 	_ "k8s.io/kubernetes/pkg/apis/core/v1"
 	_ "k8s.io/kubernetes/pkg/apis/discovery/v1"
@@ -50,6 +55,7 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/networking/v1"
 	_ "k8s.io/kubernetes/pkg/apis/node/v1"
 	_ "k8s.io/kubernetes/pkg/apis/policy/v1"
+	_ "k8s.io/kubernetes/pkg/apis/rbac/v1"
 	_ "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 	_ "k8s.io/kubernetes/pkg/apis/storage/v1"
 )
@@ -102,9 +108,12 @@ func apiGroups() []apiGroup {
 			other:  []schema.GroupVersion{batchv1beta1.SchemeGroupVersion},
 			add:    adders{batchv1.AddToScheme, batchv1beta1.AddToScheme, addCronJobConversions},
 		},
+		{stored: authenticationv1.SchemeGroupVersion, add: adders{authenticationv1.AddToScheme}},
 		{stored: autoscalingv1.SchemeGroupVersion, add: adders{autoscalingv1.AddToScheme}},
 		{stored: policyv1.SchemeGroupVersion, add: adders{policyv1.AddToScheme}},
+		{stored: rbacv1.SchemeGroupVersion, add: adders{rbacv1.AddToScheme}},
 		{stored: discoveryv1.SchemeGroupVersion, add: adders{discoveryv1.AddToScheme}},
+		{stored: certificatesv1.SchemeGroupVersion, add: adders{certificatesv1.AddToScheme}},
 		{stored: coordinationv1.SchemeGroupVersion, add: adders{coordinationv1.AddToScheme}},
 		{stored: schedulingv1.SchemeGroupVersion, add: adders{schedulingv1.AddToScheme}},
 		{stored: networkingv1.SchemeGroupVersion, add: adders{networkingv1.AddToScheme}},

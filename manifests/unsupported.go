@@ -54,11 +54,6 @@ var unhonouredPodFields = []unhonouredField[core.PodSpec]{
 	{"hostUsers", func(s *core.PodSpec) bool { return !ptr.Deref(s.HostUsers, true) }, "skiff does not use user namespaces, the field has no effect"},
 	{"os", func(s *core.PodSpec) bool { return s.OS != nil && s.OS.Name != core.Linux }, "skiff runs Linux containers only"},
 	{"resourceClaims", func(s *core.PodSpec) bool { return len(s.ResourceClaims) > 0 }, "skiff does not allocate devices, the field has no effect"},
-	{"automountServiceAccountToken", func(s *core.PodSpec) bool { return ptr.Deref(s.AutomountServiceAccountToken, false) }, "skiff mounts no service account tokens, the field has no effect"},
-	// Admission has filled it in with default by now.
-	{"serviceAccountName", func(s *core.PodSpec) bool {
-		return s.ServiceAccountName != "" && s.ServiceAccountName != "default"
-	}, "skiff mounts no service account tokens, the pod can not act as the account"},
 	{"schedulerName", func(s *core.PodSpec) bool {
 		return s.NodeName == "" && s.SchedulerName != "" && s.SchedulerName != corev1.DefaultSchedulerName
 	}, "skiff's scheduler is " + corev1.DefaultSchedulerName + ", the pod stays pending until another one binds it"},
@@ -105,7 +100,6 @@ var unhonouredEmptyDirFields = []unhonouredField[core.EmptyDirVolumeSource]{
 }
 
 var unhonouredProjections = []unhonouredField[core.VolumeProjection]{
-	{"serviceAccountToken", func(p *core.VolumeProjection) bool { return p.ServiceAccountToken != nil }, "skiff issues no service account tokens, the pod will not start"},
 	{"clusterTrustBundle", func(p *core.VolumeProjection) bool { return p.ClusterTrustBundle != nil }, "skiff has no trust bundles, the pod will not start"},
 	{"podCertificate", func(p *core.VolumeProjection) bool { return p.PodCertificate != nil }, "skiff issues no certificates to pods, the pod will not start"},
 }

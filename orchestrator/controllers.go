@@ -7,6 +7,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/accounttokens"
+	"skiff/orchestrator/cluster/certificates"
 	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/definitions"
 	"skiff/orchestrator/cluster/disruption"
@@ -21,6 +23,7 @@ import (
 	"skiff/orchestrator/cluster/podgc"
 	"skiff/orchestrator/cluster/publishing"
 	"skiff/orchestrator/cluster/quota"
+	"skiff/orchestrator/cluster/roles"
 	"skiff/orchestrator/cluster/routes"
 	"skiff/orchestrator/cluster/scheduling"
 	"skiff/orchestrator/cluster/servicecidrs"
@@ -111,6 +114,18 @@ func (s *Orchestrator) cluster(o Options) []Runner {
 		endpointslicemirroring.New(endpointslicemirroring.Options{Env: s.env, Workers: mirroringWorkers}),
 		ownservices.New(ownservices.Options{Env: s.env, Backends: []*ownservices.Backend{s.api, s.dns}}),
 	}
+}
+
+// identity are the controllers of who may do what, and of how they show who they are.
+func (s *Orchestrator) identity(o Options) []Runner {
+	runners := []Runner{roles.NewAggregation(s.env)}
+	if o.Tokens != nil {
+		runners = append(runners, accounttokens.New(accounttokens.Options{Env: s.env, Issuer: o.Tokens, RootCA: o.RootCA}))
+	}
+	if o.Certificates != nil {
+		runners = append(runners, certificates.New(certificates.Options{Env: s.env, Authority: o.Certificates, Authorizer: o.Authorizer}))
+	}
+	return runners
 }
 
 // network are the controllers that tell the pods' network and this machine where services are. There

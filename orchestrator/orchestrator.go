@@ -13,10 +13,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
 
 	"skiff/manifests"
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/accounttokens"
+	"skiff/orchestrator/cluster/certificates"
 	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/ingress"
 	"skiff/orchestrator/cluster/ownservices"
@@ -33,6 +36,12 @@ type Options struct {
 	// RootCA is the PEM of the certificate authority that signed the API's
 	// certificate; each namespace has it as a ConfigMap.
 	RootCA []byte
+	// Tokens issues the tokens of service accounts that secrets hold, and Certificates signs what
+	// CertificateSigningRequests ask for; nobody does if they are nil, as in tests.
+	Tokens       accounttokens.Issuer
+	Certificates certificates.Authority
+	// Authorizer decides whose requests for certificates are approved at once.
+	Authorizer authorizer.UnconditionalAuthorizer
 	// Volumes hold the data of persistent volumes; nil when there is none to remove.
 	Volumes claims.Engine
 	// PodThreshold is how many ended pods are kept, podgc.DefaultThreshold unless
@@ -100,7 +109,7 @@ func New(o Options) *Orchestrator {
 		Recorder: func(component string) controller.Recorder { return s.Recorder(component, "") },
 		Clock:    o.Clock, Logger: o.Logger, Metrics: controller.NewMetrics(o.Metrics),
 	}.WithDefaults()
-	s.controllers = slices.Concat(s.workloads(), s.cluster(o), s.network(o.Network))
+	s.controllers = slices.Concat(s.workloads(), s.cluster(o), s.identity(o), s.network(o.Network))
 	return s
 }
 

@@ -22,6 +22,11 @@ func (v *view) snapshot(resource string) Snapshot {
 // then continues it.
 func (s Snapshot) Revision() uint64 { return s.revision }
 
+// Same reports whether no object has been written or deleted between two snapshots of a resource.
+func (s Snapshot) Same(other Snapshot) bool {
+	return s.resource == other.resource && s.table == other.table
+}
+
 // Len is the number of objects, in all namespaces.
 func (s Snapshot) Len() int {
 	if s.table == nil {

@@ -1,5 +1,5 @@
 // Package authn says who makes a request: whoever shows a client certificate of skiff's own
-// authority. There are no other users.
+// authority, or the token of a service account. There are no other users.
 package authn
 
 import (
@@ -10,6 +10,10 @@ import (
 	"time"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/group"
+	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
+	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/clock"
 )
@@ -82,4 +86,12 @@ func identity(leaf *x509.Certificate) *authenticator.Response {
 func respond(name string, groups []string) *authenticator.Response {
 	groups = append(append([]string(nil), groups...), user.AllAuthenticated)
 	return &authenticator.Response{User: &user.DefaultInfo{Name: name, Groups: groups}}
+}
+
+// New accepts certificates, and tokens in the header Authorization or in that of a WebSocket. A token
+// in a URL would be in logs, so it is none.
+func New(certificates *ClientCertificate, tokens authenticator.Token) authenticator.Request {
+	return union.New(certificates, group.NewAuthenticatedGroupAdder(union.New(
+		bearertoken.New(tokens), websocket.NewProtocolAuthenticator(tokens),
+	)))
 }

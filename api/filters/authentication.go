@@ -6,11 +6,12 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// Authenticate lets a request pass when its caller is known, or when open says that anybody may
-// make it; otherwise it answers 401.
+// Authenticate says who makes a request. Whoever shows nothing is system:anonymous; whoever shows
+// what is wrong gets 401, unless open says that anybody may make the request.
 func Authenticate(next http.Handler, errs Errors, auth authenticator.Request, open func(*http.Request) bool, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, ok, err := auth.AuthenticateRequest(r)
@@ -18,14 +19,23 @@ func Authenticate(next http.Handler, errs Errors, auth authenticator.Request, op
 		case err == nil && ok:
 			r = r.WithContext(request.WithUser(r.Context(), who.User))
 			r.Header.Del("Authorization")
-		case open(r):
+		case err == nil && r.Header.Get("Authorization") == "", open(r):
+			r = r.WithContext(request.WithUser(r.Context(), anonymous()))
 		default:
 			logger.Debug("refused an unknown caller", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "error", err)
-			// An HTTP/2 connection is dear; a stranger gets none to keep (CVE-2023-44487).
-			w.Header().Set("Connection", "close")
-			errs.Write(w, r, apierrors.NewUnauthorized("Unauthorized"))
+			unauthorized(w, r, errs)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func anonymous() *user.DefaultInfo {
+	return &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+}
+
+func unauthorized(w http.ResponseWriter, r *http.Request, errs Errors) {
+	// An HTTP/2 connection is dear; a stranger gets none to keep (CVE-2023-44487).
+	w.Header().Set("Connection", "close")
+	errs.Write(w, r, apierrors.NewUnauthorized("Unauthorized"))
 }

@@ -1,11 +1,13 @@
 package filters
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"testing"
 
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
@@ -22,7 +24,7 @@ func TestImpersonate(t *testing.T) {
 			"200 eve 7 [a b system:authenticated] map[team/name:[x]]"},
 		{"the anonymous", http.Header{"Impersonate-User": {"system:anonymous"}}, true, "200 system:anonymous  [system:unauthenticated] map[]"},
 		{"a group of nobody", http.Header{"Impersonate-Group": {"a"}}, true, "400"},
-		{"by a stranger", http.Header{"Impersonate-User": {"eve"}}, false, "200 unknown"},
+		{"by a stranger", http.Header{"Impersonate-User": {"eve"}}, false, "403"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := ""
@@ -32,7 +34,7 @@ func TestImpersonate(t *testing.T) {
 					if c.known {
 						r = r.WithContext(request.WithUser(r.Context(), &user.DefaultInfo{Name: "admin"}))
 					}
-					Impersonate(next, testErrors()).ServeHTTP(w, r)
+					Impersonate(next, testErrors(), permissive{}).ServeHTTP(w, r)
 				})
 			}, func(_ http.ResponseWriter, r *http.Request) {
 				got = " unknown"
@@ -48,4 +50,14 @@ func TestImpersonate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// permissive allows everything to whoever is known.
+type permissive struct{}
+
+func (permissive) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+	if a.GetUser() == nil {
+		return authorizer.DecisionNoOpinion, "", nil
+	}
+	return authorizer.DecisionAllow, "", nil
 }

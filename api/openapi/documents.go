@@ -41,6 +41,7 @@ const (
 var Virtual = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "bindings"},
 	{Group: "authentication.k8s.io", Version: "v1", Resource: "selfsubjectreviews"},
+	{Group: "authentication.k8s.io", Version: "v1", Resource: "tokenreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "localsubjectaccessreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectrulesreviews"},
@@ -59,7 +60,7 @@ func FileName(gv schema.GroupVersion) string {
 // UnservedSubresource reports whether upstream has a subresource that skiff has not.
 func UnservedSubresource(resource, sub string) bool {
 	switch resource + "/" + sub {
-	case "serviceaccounts/token", "csinodes/status":
+	case "csinodes/status":
 		return true
 	}
 	return false

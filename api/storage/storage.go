@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -60,6 +61,9 @@ func Of(r *registry.Registry, resource *registry.Resource, tables Tables) map[st
 	if kind.Scale != nil {
 		out["scale"] = &Scale{base}
 	}
+	if kind.GroupResource() == certificateRequests() {
+		out[manifests.SubresourceApproval] = &Approval{base}
+	}
 	if kind.GroupResource() == pods() {
 		out[manifests.SubresourceEphemeral] = &EphemeralContainers{base}
 		out[manifests.SubresourceResize] = &Resize{base}
@@ -70,7 +74,10 @@ func Of(r *registry.Registry, resource *registry.Resource, tables Tables) map[st
 }
 
 func namespaces() schema.GroupResource { return schema.GroupResource{Resource: "namespaces"} }
-func pods() schema.GroupResource       { return schema.GroupResource{Resource: "pods"} }
+func certificateRequests() schema.GroupResource {
+	return schema.GroupResource{Group: certificatesv1.GroupName, Resource: "certificatesigningrequests"}
+}
+func pods() schema.GroupResource { return schema.GroupResource{Resource: "pods"} }
 
 // Detach copies obj as deep as an encoder writes: encoders set the object's kind and API version in
 // place, and nothing else. What the registry hands out is shared and must not be written to;

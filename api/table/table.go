@@ -80,7 +80,27 @@ func layoutOf(gr schema.GroupResource) layout {
 	case "cronjobs.batch":
 		return layout{cronJobColumns, cronJobCellsOf}
 	}
+	if l, ok := accessLayoutOf(gr); ok {
+		return l
+	}
 	return clusterLayoutOf(gr)
+}
+
+// accessLayoutOf finds the layout of a resource by which access is granted.
+func accessLayoutOf(gr schema.GroupResource) (layout, bool) {
+	switch gr.String() {
+	case "roles.rbac.authorization.k8s.io":
+		return layout{limitRangeColumns, of(roleCells)}, true
+	case "clusterroles.rbac.authorization.k8s.io":
+		return layout{limitRangeColumns, of(clusterRoleCells)}, true
+	case "rolebindings.rbac.authorization.k8s.io":
+		return layout{bindingColumns, of(roleBindingCells)}, true
+	case "clusterrolebindings.rbac.authorization.k8s.io":
+		return layout{bindingColumns, of(clusterRoleBindingCells)}, true
+	case "certificatesigningrequests.certificates.k8s.io":
+		return layout{certificateRequestColumns, of(certificateRequestCells)}, true
+	}
+	return layout{}, false
 }
 
 // clusterLayoutOf finds the layout of a resource that is not a workload.

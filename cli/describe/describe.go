@@ -172,6 +172,12 @@ func describers() map[schema.GroupKind]describer {
 		{Group: "networking.k8s.io", Kind: "IPAddress"}:     typed(ipAddress),
 		{Group: "networking.k8s.io", Kind: "Ingress"}:       typed(ingress),
 		{Group: "networking.k8s.io", Kind: "IngressClass"}:  typed(ingressClass),
+
+		{Group: "rbac.authorization.k8s.io", Kind: "Role"}:                typed(role),
+		{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}:         typed(roleBinding),
+		{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}:         typed(clusterRole),
+		{Group: "rbac.authorization.k8s.io", Kind: "ClusterRoleBinding"}:  typed(clusterRoleBinding),
+		{Group: "certificates.k8s.io", Kind: "CertificateSigningRequest"}: typed(certificateRequest),
 	}
 }
 

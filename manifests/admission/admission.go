@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 
+	"skiff/manifests/rbac"
 	"skiff/manifests/registry"
 	"skiff/store"
 )
@@ -19,6 +20,7 @@ const DefaultTolerationSeconds int64 = 300
 type Reader interface {
 	Get(store.Key) (store.Object, bool)
 	Snapshot(resource string) store.Snapshot
+	ByIndex(resource, index, value string) []store.Object
 }
 
 // Options configure Chain.
@@ -34,6 +36,7 @@ type Options struct {
 
 // Chain is every admitter, in upstream's order.
 func Chain(r Reader, o Options) []registry.Admitter {
+	may := rbac.NewAuthorizer(r, nil)
 	return []registry.Admitter{
 		NamespaceLifecycle{r},
 		LimitRanger{r},
@@ -43,6 +46,8 @@ func Chain(r Reader, o Options) []registry.Admitter {
 		Priority{r},
 		NewDefaultTolerations(o),
 		PodResize{r},
+		Escalation{Rules: rbac.RulesOf(r), Authorizer: may},
+		Certificates{may},
 		NewResourceQuota(r, o.Clock),
 	}
 }
@@ -89,6 +94,8 @@ var (
 
 	_ registry.Validator = LimitRanger{}
 	_ registry.Validator = PodResize{}
+	_ registry.Validator = Escalation{}
+	_ registry.Validator = Certificates{}
 	_ registry.Charger   = ResourceQuota{}
 	_ registry.Guard     = NamespaceLifecycle{}
 

@@ -1,12 +1,15 @@
 package registry
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 
 	"skiff/manifests"
 	"skiff/manifests/serviceip"
@@ -33,6 +36,8 @@ const (
 	// IndexService finds endpoint slices by the service that they say they belong to, as ServiceOf
 	// says.
 	IndexService = "service"
+	// IndexSubject finds role bindings by each of their subjects, as SubjectOf says.
+	IndexSubject = "subject"
 )
 
 // LabelOf is the value of IndexLabel and IndexSelector for a label of pods in a namespace.
@@ -40,6 +45,11 @@ func LabelOf(namespace, key, value string) string { return namespace + "/" + key
 
 // ServiceOf is the value of IndexService for a service.
 func ServiceOf(namespace, name string) string { return namespace + "/" + name }
+
+// SubjectOf is the value of IndexSubject for a user or a group (rbacv1.UserKind, rbacv1.GroupKind)
+// whom bindings of a namespace are about, or ClusterRoleBindings if it is empty. A service account is
+// the user of its name.
+func SubjectOf(namespace, kind, name string) string { return namespace + "/" + kind + "/" + name }
 
 // Indexes are the store.Options.Indexes the registry and the controllers need.
 func Indexes() map[string]map[string]store.IndexFunc {
@@ -54,6 +64,12 @@ func Indexes() map[string]map[string]store.IndexFunc {
 	out["services"][IndexClusterIP] = clusterIPs
 	out["services"][IndexSelector] = selectorValues
 	out["endpointslices.discovery.k8s.io"][IndexService] = serviceValues
+	out["rolebindings.rbac.authorization.k8s.io"][IndexSubject] = func(obj store.Object) []string {
+		return subjectValues(obj.GetNamespace(), obj.(*rbacv1.RoleBinding).Subjects)
+	}
+	out["clusterrolebindings.rbac.authorization.k8s.io"][IndexSubject] = func(obj store.Object) []string {
+		return subjectValues("", obj.(*rbacv1.ClusterRoleBinding).Subjects)
+	}
 	return out
 }
 
@@ -112,4 +128,19 @@ func serviceValues(obj store.Object) []string {
 		return nil
 	}
 	return []string{ServiceOf(obj.GetNamespace(), name)}
+}
+
+func subjectValues(namespace string, subjects []rbacv1.Subject) []string {
+	var values []string
+	for _, s := range subjects {
+		switch s.Kind {
+		case rbacv1.UserKind, rbacv1.GroupKind:
+			values = append(values, SubjectOf(namespace, s.Kind, s.Name))
+		case rbacv1.ServiceAccountKind:
+			if of := cmp.Or(s.Namespace, namespace); of != "" {
+				values = append(values, SubjectOf(namespace, rbacv1.UserKind, serviceaccount.MakeUsername(of, s.Name)))
+			}
+		}
+	}
+	return values
 }

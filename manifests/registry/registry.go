@@ -64,6 +64,7 @@ func New(o Options) *Registry {
 	r.resources[serviceCIDRs].hooks = r.allocator.rangeHooks()
 	r.resources[manifests.CustomResourceDefinitions].hooks = r.definitionHooks()
 	r.resources[groupResource("persistentvolumes")].hooks = volumeHooks(o.Clock)
+	r.resources[certificateRequests].hooks = certificateHooks(o.Clock)
 	return r
 }
 

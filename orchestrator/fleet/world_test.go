@@ -26,6 +26,7 @@ import (
 	"skiff/manifests/admission"
 	"skiff/manifests/nodefacts"
 	"skiff/manifests/registry"
+	"skiff/manifests/tokens"
 	"skiff/orchestrator"
 	"skiff/orchestrator/cluster"
 	"skiff/orchestrator/node"
@@ -78,10 +79,15 @@ func (w *world) start() {
 	if err != nil {
 		w.Fatal(err)
 	}
+	keys, err := tokens.LoadKeys(w.dir, clock.RealClock{})
+	if err != nil {
+		w.Fatal(err)
+	}
 	network := netip.MustParsePrefix("10.0.0.0/16")
 	shared := node.Options{
 		Registry: w.registry, Feeds: controllers.Feeds(), Runtime: cmp.Or[node.Runtime](w.runtime, w.engine), Addresses: docker.NewAddresses(network, network.Addr().Next()),
 		HostIP: func() netip.Addr { return netip.MustParseAddr("192.0.2.1") }, Prober: probes, LeaseInterval: w.grace / 4,
+		Tokens: tokens.New(tokens.Options{Keys: keys, State: s, Issuer: "https://kubernetes.default.svc", Clock: clock.RealClock{}}),
 	}
 	mine := shared
 	mine.Name, mine.VolumeDir = own, filepath.Join(w.dir, "volumes")

@@ -53,6 +53,7 @@ func (a *Agent) planLoop() *controller.Loop[types.UID] {
 			controller.FollowPart(a.Feeds.Of("pods"), ofNode, a.Name, a.podChanged),
 			controller.Follow(a.Feeds.Of("configmaps"), sourcesChanged[*corev1.ConfigMap](a, "configmap")),
 			controller.Follow(a.Feeds.Of("secrets"), sourcesChanged[*corev1.Secret](a, "secret")),
+			controller.Follow(a.Feeds.Of("serviceaccounts"), sourcesChanged[*corev1.ServiceAccount](a, "serviceaccount")),
 			controller.Follow(a.Feeds.Of("persistentvolumeclaims"), sourcesChanged[*corev1.PersistentVolumeClaim](a, "claim")),
 		},
 		Env: controller.Env{Clock: a.Clock, Logger: a.log, Metrics: a.Metrics},

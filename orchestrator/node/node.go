@@ -50,7 +50,7 @@ func New(o Options) *Agent {
 		introduced:  make(chan struct{}),
 		records:     newRecords(),
 	}
-	a.volumes = &volume.Manager{Dir: o.VolumeDir, MemoryDir: o.MemoryDir, Node: o.Name, Sources: a, Claims: a, Engine: o.Runtime,
+	a.volumes = &volume.Manager{Dir: o.VolumeDir, MemoryDir: o.MemoryDir, Node: o.Name, Sources: a, Claims: a, Tokens: o.Tokens, Clock: o.Clock, Engine: o.Runtime,
 		ResolvConf: a.resolvConf, ClusterDomain: o.ClusterDomain}
 	a.images = newImages(o.Runtime, o.Clock)
 	return a

@@ -103,5 +103,16 @@ func (a *Agent) reconcile(ctx context.Context, uid types.UID) (time.Duration, er
 	}
 	a.execute(r, v, p)
 	a.publish(r)
-	return p.Wake(), nil
+	if v.Pod == nil || podfacts.Terminal(v.Pod) {
+		return p.Wake(), nil
+	}
+	return sooner(p.Wake(), a.volumes.RenewIn(uid)), nil
+}
+
+// sooner is the shorter of two waits, of which 0 is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return min(a, b)
 }

@@ -15,6 +15,7 @@ import (
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
 	"skiff/orchestrator/node/joblog"
+	"skiff/orchestrator/node/volume"
 )
 
 // Options configure an Agent. Name, Registry, Feeds, Runtime, Addresses, Prober and Recorder are
@@ -77,6 +78,9 @@ type Options struct {
 	// MemoryDir is a directory on a tmpfs, for emptyDir volumes of medium Memory. If it is empty,
 	// each container gets a tmpfs of its own, which it loses when it restarts.
 	MemoryDir string
+	// Tokens issues the tokens that are projected into pods; pods that ask for one do not start if it is
+	// nil.
+	Tokens volume.TokenSource
 	// JobLogs keeps the logs of jobs' pods that are deleted. They go with the pods if it is nil.
 	JobLogs *joblog.Keeper
 	// ResolvConf is the file with the node's name servers, /etc/resolv.conf unless set.

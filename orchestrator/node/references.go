@@ -11,7 +11,7 @@ import (
 // objectRef names an object that pods use.
 type objectRef struct{ kind, namespace, name string }
 
-// references are the ConfigMaps, Secrets and claims a pod uses.
+// references are the ConfigMaps, Secrets, claims and service accounts with a token that a pod uses.
 func references(p *corev1.Pod) []objectRef {
 	var refs []objectRef
 	add := func(kind, name string) {
@@ -38,12 +38,12 @@ func references(p *corev1.Pod) []objectRef {
 		}
 	}
 	for i := range p.Spec.Volumes {
-		addVolumeReferences(&p.Spec.Volumes[i], add)
+		addVolumeReferences(p, &p.Spec.Volumes[i], add)
 	}
 	return refs
 }
 
-func addVolumeReferences(v *corev1.Volume, add func(kind, name string)) {
+func addVolumeReferences(p *corev1.Pod, v *corev1.Volume, add func(kind, name string)) {
 	if v.ConfigMap != nil {
 		add("configmap", v.ConfigMap.Name)
 	}
@@ -62,6 +62,9 @@ func addVolumeReferences(v *corev1.Volume, add func(kind, name string)) {
 		}
 		if s.Secret != nil {
 			add("secret", s.Secret.Name)
+		}
+		if s.ServiceAccountToken != nil {
+			add("serviceaccount", p.Spec.ServiceAccountName)
 		}
 	}
 }

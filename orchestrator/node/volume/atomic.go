@@ -15,6 +15,7 @@ import (
 type file struct {
 	data []byte
 	mode os.FileMode
+	uid  *int64 // whose it is, nil for the daemon's user
 }
 
 // Names within such a volume. They are upstream's, because programs watch the data link for changes
@@ -99,6 +100,9 @@ func writeFiles(dir string, files map[string]file, gid *int64) error {
 		if err := os.Chmod(path, f.mode); err != nil {
 			return err
 		}
+		if err := giveUser(path, f.mode, f.uid); err != nil {
+			return err
+		}
 		if err := giveGroup(path, f.mode|0o440, gid); err != nil {
 			return err
 		}
@@ -145,6 +149,22 @@ func linkNames(dir string, files map[string]file) error {
 		if err := os.Symlink(filepath.Join(dataLink, top), filepath.Join(dir, top)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// giveUser gives a file to a user. As with groups, a daemon that is not root opens it to everybody
+// instead.
+func giveUser(path string, mode os.FileMode, uid *int64) error {
+	if uid == nil {
+		return nil
+	}
+	err := os.Chown(path, int(*uid), -1)
+	if errors.Is(err, fs.ErrPermission) {
+		return os.Chmod(path, mode|mode&0o700>>3|mode&0o700>>6)
+	}
+	if err != nil {
+		return fmt.Errorf("giving %s to user %d: %w", path, *uid, err)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 // payload is what the files of a volume that is made from objects are to contain.
 func (v *Manager) payload(pod *corev1.Pod, volume *corev1.Volume, f env.Facts) (map[string]file, error) {
 	files := map[string]file{}
-	w := &payloadWriter{pod: pod, facts: f, sources: v.Sources, files: files}
+	w := &payloadWriter{pod: pod, volume: volume.Name, facts: f, sources: v.Sources, tokens: v.tokens(), files: files}
 	var err error
 	switch {
 	case volume.ConfigMap != nil:
@@ -38,8 +38,10 @@ func (v *Manager) payload(pod *corev1.Pod, volume *corev1.Volume, f env.Facts) (
 // payloadWriter collects the files of one volume.
 type payloadWriter struct {
 	pod     *corev1.Pod
+	volume  string
 	facts   env.Facts
 	sources env.Sources
+	tokens  *tokens
 	files   map[string]file
 }
 
@@ -67,7 +69,7 @@ func (w *payloadWriter) projected(p *corev1.ProjectedVolumeSource) error {
 		case s.DownwardAPI != nil:
 			err = w.downwardAPI(s.DownwardAPI.Items, p.DefaultMode)
 		case s.ServiceAccountToken != nil:
-			err = errors.New("skiff does not support projected volumes with a serviceAccountToken")
+			err = w.addToken(s.ServiceAccountToken, p.DefaultMode)
 		default:
 			err = errors.New("skiff does not support this source of a projected volume")
 		}
@@ -117,7 +119,7 @@ func (w *payloadWriter) secret(name string, optional *bool, items []corev1.KeyTo
 func (w *payloadWriter) keys(data map[string][]byte, missing string, optional *bool, items []corev1.KeyToPath, mode *int32) error {
 	if len(items) == 0 {
 		for k, v := range data {
-			w.files[k] = file{v, fileMode(nil, mode)}
+			w.files[k] = file{data: v, mode: fileMode(nil, mode)}
 		}
 		return nil
 	}
@@ -129,7 +131,7 @@ func (w *payloadWriter) keys(data map[string][]byte, missing string, optional *b
 			}
 			return fmt.Errorf("%s: %s", missing, item.Key)
 		}
-		w.files[path.Clean(item.Path)] = file{v, fileMode(item.Mode, mode)}
+		w.files[path.Clean(item.Path)] = file{data: v, mode: fileMode(item.Mode, mode)}
 	}
 	return nil
 }
@@ -147,7 +149,7 @@ func (w *payloadWriter) downwardAPI(items []corev1.DownwardAPIVolumeFile, mode *
 		if err != nil {
 			return err
 		}
-		w.files[path.Clean(item.Path)] = file{[]byte(value), fileMode(item.Mode, mode)}
+		w.files[path.Clean(item.Path)] = file{data: []byte(value), mode: fileMode(item.Mode, mode)}
 	}
 	return nil
 }
@@ -176,6 +178,8 @@ func (v *Manager) Versions(pod *corev1.Pod) map[string]string {
 					v.addSecret(out, pod, s.Secret.Name)
 				case s.DownwardAPI != nil:
 					addMetadata(out, pod)
+				case s.ServiceAccountToken != nil:
+					out["token "+tokenKey(volume.Name, s.ServiceAccountToken)] = v.tokens().version(pod.UID, volume.Name, s.ServiceAccountToken)
 				}
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	"skiff/orchestrator/node/env"
 	node "skiff/orchestrator/node/pod"
@@ -43,10 +44,17 @@ type Manager struct {
 	ClusterDomain string
 	Sources       env.Sources
 	Claims        ClaimSources
+	// Tokens issues what serviceAccountToken projections show; there are none if it is nil.
+	Tokens TokenSource
+	// Clock tells when tokens are replaced, the real one unless set.
+	Clock clock.PassiveClock
 	// Node is the name of the node, by which the pods' volumes on the engine are told apart.
 	Node string
 	// Engine stores what pods claim, and volumes that directories can't be.
 	Engine Engine
+
+	tokensOnce sync.Once
+	projected  *tokens
 
 	mu sync.Mutex
 	// paths are the directories of the engine's volumes that pods use, by name.
@@ -190,6 +198,7 @@ func (v *Manager) Remove(ctx context.Context, uid types.UID) error {
 	if v.Dir == "" {
 		return nil
 	}
+	v.tokens().forget(uid)
 	err := errors.Join(v.removeOwned(ctx, uid), os.RemoveAll(v.podDir(uid)))
 	if v.MemoryDir != "" {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(v.MemoryDir, string(uid))))

@@ -68,7 +68,7 @@ func TestWriteAtomically(t *testing.T) {
 		}
 		return changed
 	}
-	first := map[string]file{"a": {[]byte("1"), 0o644}, "sub/b": {[]byte("2"), 0o400}}
+	first := map[string]file{"a": {data: []byte("1"), mode: 0o644}, "sub/b": {data: []byte("2"), mode: 0o400}}
 	if !write(first) {
 		t.Error("nothing was written")
 	}
@@ -84,7 +84,7 @@ func TestWriteAtomically(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !write(map[string]file{"a": {[]byte("3"), 0o644}, "c": {[]byte("4"), 0o644}}) {
+	if !write(map[string]file{"a": {data: []byte("3"), mode: 0o644}, "c": {data: []byte("4"), mode: 0o644}}) {
 		t.Error("the change was not written")
 	}
 	if got, want := tree(t, dir), "a 644 \"3\"\nc 644 \"4\""; got != want {
