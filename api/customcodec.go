@@ -73,14 +73,17 @@ func ofDefinition(obj runtime.Object, def *custom.Definition) (*unstructured.Uns
 // customSerializer reads and writes custom resources.
 type customSerializer struct {
 	version *custom.Version
-	typer   customTyper
 	convert custom.Convertor
+	media   []runtime.SerializerInfo
 }
 
 // SupportedMediaTypes implements runtime.NegotiatedSerializer.
-func (s customSerializer) SupportedMediaTypes() []runtime.SerializerInfo {
+func (s customSerializer) SupportedMediaTypes() []runtime.SerializerInfo { return s.media }
+
+// customMediaTypes are made once: requests ask for them several times each.
+func customMediaTypes(typer runtime.ObjectTyper) []runtime.SerializerInfo {
 	with := func(o json.SerializerOptions) runtime.Serializer {
-		return json.NewSerializerWithOptions(json.DefaultMetaFactory, customCreater{}, s.typer, o)
+		return json.NewSerializerWithOptions(json.DefaultMetaFactory, customCreater{}, typer, o)
 	}
 	return []runtime.SerializerInfo{{
 		MediaType: "application/json", MediaTypeType: "application", MediaTypeSubType: "json", EncodesAsText: true,

@@ -68,11 +68,11 @@ func customScope(v *custom.Version, sub string) *handlers.RequestScope {
 	options.AddUnversionedTypes(gv, &metav1.ListOptions{}, &metav1.GetOptions{}, &metav1.DeleteOptions{})
 	convert := custom.Convertor{Def: v.Def, Scheme: manifests.Scheme()}
 	typer := customTyper{options}
-	serializer := customSerializer{version: v, typer: typer, convert: convert}
+	serializer := customSerializer{version: v, convert: convert, media: customMediaTypes(typer)}
 	scope := &handlers.RequestScope{
 		Namer:                    handlers.ContextBasedNaming{Namer: runtime.Namer(meta.NewAccessor()), ClusterScoped: !v.Namespaced},
 		Serializer:               serializer,
-		StandardSerializers:      serializer.SupportedMediaTypes(),
+		StandardSerializers:      serializer.media,
 		ParameterCodec:           runtime.NewParameterCodec(options),
 		Creater:                  customCreater{},
 		Convertor:                convert,

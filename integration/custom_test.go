@@ -74,7 +74,7 @@ func TestCustomResources(t *testing.T) {
 		}
 		for input, want := range map[string]string{
 			strings.Replace(widget, "size: 5", "size: 11", 1):              "size must not exceed max",
-			strings.Replace(widget, "size: 5", "size: 5, nope: 1", 1):        `unknown field "spec.nope"`,
+			strings.Replace(widget, "size: 5", "size: 5, nope: 1", 1):      `unknown field "spec.nope"`,
 			strings.Replace(widget, "size: 5", "color: green", 1):          "spec.size: Required value",
 			strings.Replace(widget, "kind: Widget", "kind: Wid", 1):        `no matches for kind "Wid" in version "example.com/v1"`,
 			strings.Replace(widget, "size: 5", `size: "five"`, 1):          "must be of type integer",

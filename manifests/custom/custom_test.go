@@ -289,6 +289,16 @@ func TestLoadAndSave(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "pruned", content(saved)["spec"], any(map[string]any{"size": int64(1)}))
+	odd := object(t, `spec: {size: 1}`)
+	odd.Object["metadata"].(map[string]any)["nope"] = "x"
+	if saved, err = b.Stored.Save(odd); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "metadata", content(saved)["metadata"], any(map[string]any{"name": "a", "namespace": "default"}))
+	odd.Object["metadata"].(map[string]any)["labels"] = map[string]any{"a": int64(1)}
+	if _, err := b.Stored.Save(odd); err == nil {
+		t.Error("labels that are none are stored")
+	}
 }
 
 func TestConvertor(t *testing.T) {

@@ -102,6 +102,22 @@ func (v *Version) Default(u *unstructured.Unstructured) {
 	}
 }
 
+// prune removes unknown fields, but for those of the object's own metadata.
+func (v *Version) prune(u *unstructured.Unstructured) error {
+	s, err := v.Schema()
+	if err != nil {
+		return err
+	}
+	if !v.preserves() {
+		pruning.PruneWithOptions(u.Object, s, true, structural.UnknownFieldPathOptions{})
+		defaulting.PruneNonNullableNullsWithoutDefaults(u.Object, s)
+	}
+	if wrong, _ := objectmeta.CoerceWithOptions(nil, u.Object, s, false, objectmeta.CoerceOptions{}); wrong != nil {
+		return wrong
+	}
+	return nil
+}
+
 // Strictness says what Coerce does beside.
 type Strictness struct {
 	// Paths asks for the paths of fields that go.

@@ -43,8 +43,45 @@ func (v *Version) save(obj manifests.Object) (manifests.Object, error) {
 	if to := v.Def.Stored; to != v {
 		return v.Def.convert(u, to)
 	}
-	_, err := v.Coerce(u, Strictness{})
-	return u, err
+	if !plainMetadata(u.Object["metadata"]) {
+		_, err := v.Coerce(u, Strictness{})
+		return u, err
+	}
+	return u, v.prune(u)
+}
+
+// plainMetadata reports whether metadata is in form as far as a look at it tells: to read all of it
+// into its Go type and back takes as long as the rest of a write.
+func plainMetadata(metadata any) bool {
+	m, ok := metadata.(map[string]any)
+	for name, value := range m {
+		switch name {
+		case "name", "generateName", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "selfLink":
+			_, ok = value.(string)
+		case "generation", "deletionGracePeriodSeconds":
+			_, ok = value.(int64)
+		case "labels", "annotations":
+			ok = allStrings(value)
+		case "managedFields": // the field manager's own
+			_, ok = value.([]any)
+		default:
+			ok = false
+		}
+		if !ok {
+			return false
+		}
+	}
+	return ok
+}
+
+func allStrings(value any) bool {
+	m, ok := value.(map[string]any)
+	for _, v := range m {
+		if _, isString := v.(string); !isString {
+			return false
+		}
+	}
+	return ok
 }
 
 // revisionOf is 0 for an object that was never stored.
