@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"skiff/api/filters"
+	"skiff/api/resourcemetrics"
 	"skiff/api/streams"
 	"skiff/manifests"
 	"skiff/manifests/registry"
@@ -60,6 +61,8 @@ type Options struct {
 	Authenticator authenticator.Request
 	// PodStreams may be nil; then pods have neither logs nor streams.
 	PodStreams PodStreams
+	// Meter may be nil; then metrics.k8s.io is not served.
+	Meter resourcemetrics.Meter
 	// KeptLogs may be nil; then nothing is known of jobs' pods that are gone.
 	KeptLogs streams.KeptLogs
 	// Version is what /version shows. Its minor version decides which kinds are called deprecated.

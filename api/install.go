@@ -23,6 +23,7 @@ import (
 
 	"skiff/api/discovery"
 	"skiff/api/filters"
+	"skiff/api/resourcemetrics"
 	"skiff/api/reviews"
 	"skiff/manifests"
 )
@@ -52,13 +53,22 @@ func manifestTypes(fields managedfields.TypeConverter) typeSet {
 
 func reviewTypes(fields managedfields.TypeConverter) (typeSet, error) {
 	scheme, err := reviews.Scheme()
+	return typesOf(scheme, fields), err
+}
+
+func meterTypes(fields managedfields.TypeConverter) (typeSet, error) {
+	scheme, err := resourcemetrics.Scheme()
+	return typesOf(scheme, fields), err
+}
+
+func typesOf(scheme *runtime.Scheme, fields managedfields.TypeConverter) typeSet {
 	return typeSet{
 		scheme:     scheme,
 		codecs:     serializer.NewCodecFactory(scheme),
 		parameters: runtime.NewParameterCodec(scheme),
 		fields:     fields,
 		equivalent: runtime.NewEquivalentResourceRegistry(),
-	}, err
+	}
 }
 
 // installer gives resources their routes, as upstream's APIInstaller does

@@ -17,6 +17,7 @@ import (
 
 	"skiff/api/discovery"
 	"skiff/api/filters"
+	"skiff/api/resourcemetrics"
 	"skiff/api/reviews"
 	"skiff/api/storage"
 	"skiff/api/streams"
@@ -78,7 +79,32 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 			return nil, fmt.Errorf("installing %s: %w", review.Resource, err)
 		}
 	}
-	return inOrder(append(kinds.versions, virtual.versions...), s.options.Registry.Kinds()), nil
+	measured, err := s.resourceMetrics(paths, metrics)
+	if err != nil {
+		return nil, err
+	}
+	return inOrder(slices.Concat(kinds.versions, virtual.versions, measured), s.options.Registry.Kinds()), nil
+}
+
+// resourceMetrics installs metrics.k8s.io, if there is somebody who measures.
+func (s *Server) resourceMetrics(paths *routeTable, metrics *filters.Metrics) ([]discovery.Version, error) {
+	if s.options.Meter == nil {
+		return nil, nil
+	}
+	types, err := meterTypes(s.options.OpenAPI.TypeConverter())
+	if err != nil {
+		return nil, err
+	}
+	i := &installer{typeSet: types, paths: paths, metrics: metrics, apiServer: s.options.Version}
+	for resource, of := range map[string]rest.Storage{
+		"nodes": &resourcemetrics.Nodes{Meter: s.options.Meter, Of: registry.For[*corev1.Node](s.options.Registry)},
+		"pods":  &resourcemetrics.Pods{Meter: s.options.Meter, Of: registry.For[*corev1.Pod](s.options.Registry)},
+	} {
+		if err := i.install(resourcemetrics.GroupVersion, resource, map[string]rest.Storage{"": of}); err != nil {
+			return nil, fmt.Errorf("installing the metrics of %s: %w", resource, err)
+		}
+	}
+	return i.versions, nil
 }
 
 // inOrder puts versions of one group in the order in which kinds prefer them.

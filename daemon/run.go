@@ -36,6 +36,7 @@ import (
 	"skiff/orchestrator/fleet"
 	"skiff/orchestrator/node"
 	"skiff/orchestrator/node/joblog"
+	"skiff/orchestrator/usage"
 	"skiff/probe"
 	"skiff/store"
 )
@@ -90,6 +91,7 @@ type daemon struct {
 	link        *network.Link
 	ports       *publish.Publisher
 	helper      *portHelper
+	meter       *usage.Meter
 	controllers *orchestrator.Orchestrator
 	prober      *fleet.Probes
 	agent       *node.Agent
@@ -165,6 +167,7 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 		return err
 	}
 	d.makeLink()
+	d.meter = d.newMeter(name)
 	d.controllers = orchestrator.New(orchestrator.Options{
 		Registry: d.registry, RootCA: d.creds.CA(), Volumes: d.engine, Logger: d.log, Metrics: metrics,
 		Network:         d.networkOptions(name),
@@ -235,7 +238,7 @@ func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error
 		return err
 	}
 	d.api, err = api.New(api.Options{
-		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
+		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, Meter: d.meter, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
 		Authenticator: authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}),
 		// The engine is no health check: it recovers by itself, and until then its node reports
 		// that it is not ready.

@@ -84,6 +84,9 @@ type Engine struct {
 	ends   *semaphore.Weighted
 	// warned holds the engine's warnings that have been logged.
 	warned sync.Map
+	// cgroups are those of this machine; memory is that of the engine's, 0 until it was asked for.
+	cgroups cgroups
+	memory  atomic.Int64
 }
 
 var instanceName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,47}$`)
@@ -114,6 +117,7 @@ func Connect(ctx context.Context, o Options) (*Engine, error) {
 		instance: o.Instance, at: at, configDir: o.ConfigDir, subnet: o.Subnet, timeout: o.Timeout,
 		log: o.Logger, clock: o.Clock, metrics: m, getenv: o.Getenv, routes: localRoutes,
 		starts: semaphore.NewWeighted(int64(o.Starts)), ends: semaphore.NewWeighted(1),
+		cgroups: cgroups{root: "/sys/fs/cgroup", proc: "/proc"},
 	}
 	if _, err := e.newClient(); err != nil {
 		return nil, fmt.Errorf("connect to docker at %s: %w", at.Host, err)
