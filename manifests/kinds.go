@@ -45,6 +45,8 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		replicaSetKind(),
 		statefulSetKind(),
 
+		horizontalPodAutoscalerKind(),
+
 		cronJobKind(),
 		jobKind(),
 

@@ -12,7 +12,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	appsv1beta1 "k8s.io/api/apps/v1beta1"
 	appsv1beta2 "k8s.io/api/apps/v1beta2"
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	batchv1beta1 "k8s.io/api/batch/v1beta1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -37,6 +36,7 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1beta1"
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1beta2"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/v1"
+	_ "k8s.io/kubernetes/pkg/apis/autoscaling/v2"
 	_ "k8s.io/kubernetes/pkg/apis/batch/v1"
 	_ "k8s.io/kubernetes/pkg/apis/batch/v1beta1"
 	_ "k8s.io/kubernetes/pkg/apis/coordination/v1"
@@ -99,7 +99,6 @@ func apiGroups() []apiGroup {
 			other:  []schema.GroupVersion{batchv1beta1.SchemeGroupVersion},
 			add:    adders{batchv1.AddToScheme, batchv1beta1.AddToScheme, addCronJobConversions},
 		},
-		{stored: autoscalingv1.SchemeGroupVersion, add: adders{autoscalingv1.AddToScheme}},
 		{stored: policyv1.SchemeGroupVersion, add: adders{policyv1.AddToScheme}},
 		{stored: discoveryv1.SchemeGroupVersion, add: adders{discoveryv1.AddToScheme}},
 		{stored: coordinationv1.SchemeGroupVersion, add: adders{coordinationv1.AddToScheme}},
@@ -122,6 +121,7 @@ func newScheme() *runtime.Scheme {
 		addInternal(s, g.stored)
 		utilruntime.Must(s.SetVersionPriority(append([]schema.GroupVersion{g.stored}, g.other...)...))
 	}
+	utilruntime.Must(addAutoscalingGroup(s))
 	utilruntime.Must(addEventsGroup(s))
 	utilruntime.Must(addExtensionsGroup(s))
 	return s

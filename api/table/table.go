@@ -73,6 +73,8 @@ func layoutOf(gr schema.GroupResource) layout {
 		return layout{controllerRevisionColumns, of(controllerRevisionCells)}
 	case "poddisruptionbudgets.policy":
 		return layout{disruptionBudgetColumns, of(disruptionBudgetCells)}
+	case "horizontalpodautoscalers.autoscaling":
+		return layout{autoscalerColumns, of(autoscalerCells)}
 	case "scales.autoscaling":
 		return layout{scaleColumns, of(scaleCells)}
 	case "jobs.batch":
