@@ -172,6 +172,7 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 		Registry: d.registry, RootCA: d.creds.CA(), Volumes: d.engine, Logger: d.log, Metrics: metrics,
 		Network:         d.networkOptions(name),
 		NodeGracePeriod: d.config.NodeGracePeriod, NodeEvictionRate: d.config.NodeEvictionRate,
+		Meter: d.meter, AutoscalerPeriod: d.config.AutoscalerPeriod,
 	})
 	build := serverVersion()
 	if err := d.makeAgent(name, build, metrics); err != nil {

@@ -7,6 +7,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 
 	"skiff/manifests/registry"
+	"skiff/orchestrator/cluster/autoscaling"
 	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/disruption"
 	"skiff/orchestrator/cluster/endpoints"
@@ -46,6 +47,7 @@ const (
 	volumeWorkers      = 4
 	evictionWorkers    = 16
 	quotaWorkers       = 4
+	autoscalingWorkers = 5
 	addressWorkers     = 16
 	endpointsWorkers   = 16 // Services' Endpoints, and as many for their slices
 	mirroringWorkers   = 4
@@ -100,6 +102,7 @@ func (s *Orchestrator) cluster(o Options) []Runner {
 		}),
 		garbage.New(garbage.Options{Env: s.env, Workers: garbageWorkers}),
 		quota.New(quota.Options{Env: s.env, Workers: quotaWorkers}),
+		autoscaling.New(autoscaling.Options{Env: s.env, Meter: o.Meter, Period: o.AutoscalerPeriod, Workers: autoscalingWorkers}),
 		servicecidrs.New(servicecidrs.Options{Env: s.env, Workers: addressWorkers}),
 		podgc.New(podgc.Options{Env: s.env, Threshold: o.PodThreshold}),
 		nodelife.New(nodelife.Options{Env: s.env, GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate}),
