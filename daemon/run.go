@@ -240,6 +240,7 @@ func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) error
 	}
 	d.api, err = api.New(api.Options{
 		Registry: d.registry, OpenAPI: documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, Meter: d.meter, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
+		MaxInFlight:   d.config.MaxInFlight,
 		Authenticator: authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}),
 		// The engine is no health check: it recovers by itself, and until then its node reports
 		// that it is not ready.

@@ -51,6 +51,8 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		jobKind(),
 
 		endpointSliceKind(),
+		flowSchemaKind(),
+		priorityLevelKind(),
 		leaseKind(),
 		podDisruptionBudgetKind(),
 		priorityClassKind(),
@@ -62,11 +64,17 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		serviceCIDRKind(),
 		runtimeClassKind(),
 
+		deviceClassKind(),
+		resourceClaimKind(),
+		resourceClaimTemplateKind(),
+		resourceSliceKind(),
+
 		csiDriverKind(),
 		csiNodeKind(),
 		csiStorageCapacityKind(),
 		storageClassKind(),
 		volumeAttachmentKind(),
+		volumeAttributesClassKind(),
 	}
 })
 

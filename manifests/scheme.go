@@ -19,9 +19,11 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -44,9 +46,11 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/discovery/v1"
 	_ "k8s.io/kubernetes/pkg/apis/events/v1"
 	_ "k8s.io/kubernetes/pkg/apis/extensions/v1beta1"
+	_ "k8s.io/kubernetes/pkg/apis/flowcontrol/v1"
 	_ "k8s.io/kubernetes/pkg/apis/networking/v1"
 	_ "k8s.io/kubernetes/pkg/apis/node/v1"
 	_ "k8s.io/kubernetes/pkg/apis/policy/v1"
+	_ "k8s.io/kubernetes/pkg/apis/resource/v1"
 	_ "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 	_ "k8s.io/kubernetes/pkg/apis/storage/v1"
 )
@@ -106,6 +110,8 @@ func apiGroups() []apiGroup {
 		{stored: networkingv1.SchemeGroupVersion, add: adders{networkingv1.AddToScheme}},
 		{stored: nodev1.SchemeGroupVersion, add: adders{nodev1.AddToScheme}},
 		{stored: storagev1.SchemeGroupVersion, add: adders{storagev1.AddToScheme}},
+		{stored: flowcontrolv1.SchemeGroupVersion, add: adders{flowcontrolv1.AddToScheme}},
+		{stored: resourcev1.SchemeGroupVersion, add: adders{resourcev1.AddToScheme}},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"skiff/orchestrator/cluster/endpoints"
 	"skiff/orchestrator/cluster/endpointslicemirroring"
 	"skiff/orchestrator/cluster/endpointslices"
+	"skiff/orchestrator/cluster/flowschemas"
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/cluster/ingress"
 	"skiff/orchestrator/cluster/namespaces"
@@ -103,6 +104,7 @@ func (s *Orchestrator) cluster(o Options) []Runner {
 		garbage.New(garbage.Options{Env: s.env, Workers: garbageWorkers}),
 		quota.New(quota.Options{Env: s.env, Workers: quotaWorkers}),
 		autoscaling.New(autoscaling.Options{Env: s.env, Meter: o.Meter, Period: o.AutoscalerPeriod, Workers: autoscalingWorkers}),
+		flowschemas.New(s.env),
 		servicecidrs.New(servicecidrs.Options{Env: s.env, Workers: addressWorkers}),
 		podgc.New(podgc.Options{Env: s.env, Threshold: o.PodThreshold}),
 		nodelife.New(nodelife.Options{Env: s.env, GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate}),

@@ -17,8 +17,8 @@ import (
 
 	"skiff/manifests"
 	"skiff/manifests/registry"
-	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/autoscaling"
+	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/ingress"
 	"skiff/orchestrator/cluster/ownservices"
 	"skiff/orchestrator/cluster/publishing"

@@ -146,6 +146,16 @@ func driverLayoutOf(gr schema.GroupResource) layout {
 		return layout{csiStorageCapacityColumns, of(csiStorageCapacityCells)}
 	case "volumeattachments.storage.k8s.io":
 		return layout{attachmentColumns, of(attachmentCells)}
+	case "volumeattributesclasses.storage.k8s.io":
+		return layout{attributesClassColumns, of(attributesClassCells)}
+	case "resourceclaims.resource.k8s.io":
+		return layout{resourceClaimColumns, of(resourceClaimCells)}
+	case "resourceslices.resource.k8s.io":
+		return layout{resourceSliceColumns, of(resourceSliceCells)}
+	case "flowschemas.flowcontrol.apiserver.k8s.io":
+		return layout{flowSchemaColumns, of(flowSchemaCells)}
+	case "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io":
+		return layout{priorityLevelColumns, of(priorityLevelCells)}
 	}
 	return layout{plainColumns, plainCells}
 }

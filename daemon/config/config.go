@@ -19,6 +19,9 @@ const (
 	NodeEvictionRate  = 0.1
 	TolerationSeconds = 300
 
+	// MaxInFlight is the sum of kube-apiserver's --max-requests-inflight and
+	// --max-mutating-requests-inflight.
+	MaxInFlight = 600
 	// AutoscalerPeriod is upstream's --horizontal-pod-autoscaler-sync-period.
 	AutoscalerPeriod = 15 * time.Second
 
@@ -72,6 +75,8 @@ type Config struct {
 	// NodeEvictionRate is how many failed nodes a second begin to be evicted; nil for the default,
 	// 0 for none.
 	NodeEvictionRate *float64
+	// MaxInFlight is how many requests the API answers at a time; 0 for the default.
+	MaxInFlight int
 	// AutoscalerPeriod is how often HorizontalPodAutoscalers are looked at; 0 for the default.
 	AutoscalerPeriod time.Duration
 }
