@@ -43,6 +43,7 @@ func Chain(r Reader, o Options) []registry.Admitter {
 		Priority{r},
 		NewDefaultTolerations(o),
 		PodResize{r},
+		PodSecurity{r},
 		NewResourceQuota(r, o.Clock),
 	}
 }
@@ -89,6 +90,7 @@ var (
 
 	_ registry.Validator = LimitRanger{}
 	_ registry.Validator = PodResize{}
+	_ registry.Validator = PodSecurity{}
 	_ registry.Charger   = ResourceQuota{}
 
 	_ Reader = (*store.Store)(nil)
