@@ -69,6 +69,10 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 	if err := kinds.install(corev1.SchemeGroupVersion, "bindings", bindings); err != nil {
 		return nil, fmt.Errorf("installing bindings: %w", err)
 	}
+	statuses := map[string]rest.Storage{"": &storage.ComponentStatuses{Healthy: s.healthy, Tables: s.tables()}}
+	if err := kinds.install(corev1.SchemeGroupVersion, "componentstatuses", statuses); err != nil {
+		return nil, fmt.Errorf("installing componentstatuses: %w", err)
+	}
 	types, err := reviewTypes(s.options.OpenAPI.TypeConverter())
 	if err != nil {
 		return nil, err
@@ -124,9 +128,24 @@ func inOrder(versions []discovery.Version, kinds []*manifests.Kind) []discovery.
 	return versions
 }
 
+// tables lay objects out for clients that ask for rows.
+func (s *Server) tables() storage.Tables {
+	return storage.Tables{Columns: table.Columns, Rows: table.Rows, Clock: s.options.Clock}
+}
+
+// healthy is the first check that fails, nil if none does.
+func (s *Server) healthy(ctx context.Context) error {
+	for _, c := range s.options.Checks {
+		if err := c.Do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
 // storage is what serves a kind, by subresource.
 func (s *Server) storage(kind *manifests.Kind) map[string]rest.Storage {
-	stores := storage.For(s.options.Registry, kind, storage.Tables{Columns: table.Columns, Rows: table.Rows, Clock: s.options.Clock})
+	stores := storage.For(s.options.Registry, kind, s.tables())
 	if s.options.KeptLogs != nil && kind.GVK.Group == batchv1.GroupName && kind.Resource == "jobs" {
 		stores["log"] = &streams.JobLog{Kept: s.options.KeptLogs, Lookup: s.job, Clock: s.options.Clock}
 	}

@@ -92,6 +92,8 @@ func clusterLayoutOf(gr schema.GroupResource) layout {
 		return layout{nodeColumns, of(nodeCells)}
 	case "namespaces":
 		return layout{namespaceColumns, of(namespaceCells)}
+	case "componentstatuses":
+		return layout{componentStatusColumns, of(componentStatusCells)}
 	case "events", "events.events.k8s.io":
 		return layout{eventColumns, eventCellsOf}
 	case "leases.coordination.k8s.io":
