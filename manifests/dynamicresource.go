@@ -4,8 +4,10 @@ import (
 	"context"
 
 	resourcev1 "k8s.io/api/resource/v1"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/kubernetes/pkg/apis/resource"
 	kresourcev1 "k8s.io/kubernetes/pkg/apis/resource/v1"
+	"k8s.io/kubernetes/pkg/features"
 )
 
 // The kinds of resource.k8s.io are stored for charts that carry them, and nothing allocates devices.
@@ -79,6 +81,7 @@ func resourceSliceKind() *Kind {
 			updates: map[string]update[resource.ResourceSlice]{
 				SubresourceNone: {prepare: func(s, old *resource.ResourceSlice) { bump(&s.Generation, old.Generation, &s.Spec, &old.Spec) }},
 			},
+			features: map[string]bool{string(features.DRAPartitionableDevicesType): utilfeature.DefaultFeatureGate.Enabled(features.DRAPartitionableDevicesType)},
 			fields: fieldTable[*resourcev1.ResourceSlice]{
 				resourcev1.ResourceSliceSelectorNodeName: func(s *resourcev1.ResourceSlice) string {
 					if s.Spec.NodeName == nil {
