@@ -87,6 +87,7 @@ type Engine struct {
 	// cgroups are those of this machine; memory is that of the engine's, 0 until it was asked for.
 	cgroups cgroups
 	memory  atomic.Int64
+	streams usageStreams
 }
 
 var instanceName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,47}$`)
@@ -152,8 +153,10 @@ func (e *Engine) Instance() string { return e.instance }
 // Host is the engine's address, for people.
 func (e *Engine) Host() string { return e.at.Host }
 
-// Close gives the idle connections back. Calls after it connect anew.
+// Close gives the idle connections back, and ends streams that nobody reads. Calls after it connect
+// anew.
 func (e *Engine) Close() error {
+	e.streams.close()
 	if c := e.conn.Swap(nil); c != nil {
 		return c.Close()
 	}

@@ -3,15 +3,12 @@ package docker
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
-	"golang.org/x/sync/errgroup"
 )
 
 // Usage is what a container, or a whole machine, has used by a moment.
@@ -24,12 +21,10 @@ type Usage struct {
 	Memory int64
 }
 
-// usageReaders bounds how many containers the engine is asked about at a time.
-const usageReaders = 8
-
 // Usage reads the counters of containers, named by ID. Those that do not run are left out. Where
 // the containers' cgroups are files of this machine they are read there, in some 50 µs a container;
-// elsewhere the engine is asked for single readings, several at a time, which it answers at once.
+// elsewhere they are told by streams, which have a first reading after a second and then one each
+// second.
 func (e *Engine) Usage(ctx context.Context, ids []string) (map[string]Usage, error) {
 	found := make(map[string]Usage, len(ids))
 	var elsewhere []string
@@ -41,22 +36,19 @@ func (e *Engine) Usage(ctx context.Context, ids []string) (map[string]Usage, err
 			elsewhere = append(elsewhere, id)
 		}
 	}
-	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(usageReaders)
 	for _, id := range elsewhere {
-		group.Go(func() error {
-			u, err := e.usage(ctx, id)
-			if errors.Is(err, ErrNotFound) || err == nil && u.CPU == 0 && u.Memory == 0 {
-				return nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			found[id] = u
-			return err
-		})
+		e.followed(id) // all at once
 	}
-	return found, group.Wait()
+	for _, id := range elsewhere {
+		u, ok, err := e.streamed(ctx, id)
+		if err != nil {
+			return found, err
+		}
+		if ok {
+			found[id] = u
+		}
+	}
+	return found, nil
 }
 
 // MachineUsage reads the counters of the engine's whole machine. ok is false where that is not this
@@ -87,8 +79,22 @@ func (e *Engine) machineMemory(ctx context.Context) int64 {
 	return e.memory.Load()
 }
 
-// usage asks the engine for one container's counters. One that does not run has none.
-func (e *Engine) usage(ctx context.Context, id string) (u Usage, err error) {
+// usageOf are the counters of statistics. A container that does not run has none.
+func usageOf(told *container.StatsResponse) Usage {
+	u := Usage{At: told.Read, CPU: time.Duration(told.CPUStats.CPUUsage.TotalUsage), Memory: int64(told.MemoryStats.Usage)}
+	// The key differs between versions 1 and 2 of cgroups; the first wins where both are there.
+	for _, key := range []string{"total_inactive_file", "inactive_file"} {
+		if cached, ok := told.MemoryStats.Stats[key]; ok {
+			u.Memory -= min(u.Memory, int64(cached))
+			break
+		}
+	}
+	return u
+}
+
+// MemoryUsage is how much memory a running container uses, in bytes, without file pages that the
+// kernel can drop. ErrNotFound where there is no such container; one that does not run uses none.
+func (e *Engine) MemoryUsage(ctx context.Context, id string) (bytes int64, err error) {
 	err = e.call(ctx, "stats", id, func(ctx context.Context, c *client.Client) error {
 		answer, err := c.ContainerStatsOneShot(ctx, id)
 		if err != nil {
@@ -99,25 +105,8 @@ func (e *Engine) usage(ctx context.Context, id string) (u Usage, err error) {
 		if err := json.NewDecoder(answer.Body).Decode(&told); err != nil {
 			return fmt.Errorf("read statistics: %w", err)
 		}
-		u = Usage{At: told.Read, CPU: time.Duration(told.CPUStats.CPUUsage.TotalUsage), Memory: int64(told.MemoryStats.Usage)}
-		if u.At.Year() <= 1 {
-			u.At = e.clock.Now()
-		}
-		// The key differs between versions 1 and 2 of cgroups; the first wins where both are there.
-		for _, key := range []string{"total_inactive_file", "inactive_file"} {
-			if cached, ok := told.MemoryStats.Stats[key]; ok {
-				u.Memory -= min(u.Memory, int64(cached))
-				break
-			}
-		}
+		bytes = usageOf(&told).Memory
 		return nil
 	})
-	return u, err
-}
-
-// MemoryUsage is how much memory a running container uses, in bytes, without file pages that the
-// kernel can drop. ErrNotFound where there is no such container; one that does not run uses none.
-func (e *Engine) MemoryUsage(ctx context.Context, id string) (bytes int64, err error) {
-	u, err := e.usage(ctx, id)
-	return u.Memory, err
+	return bytes, err
 }

@@ -37,8 +37,8 @@ const reaction = 20 * time.Second
 // gives it company.
 func TestAutoscaling(t *testing.T) {
 	t.Parallel()
+	image := harness.Toolbox(t, harness.Engine(t), map[string]string{"tmp/": ""})
 	d := harness.Start(t)
-	image := harness.Toolbox(t, d.Engine, map[string]string{"tmp/": ""})
 	w := walk{t, d, d.KubectlCLI()}
 	w.cli.DoIn(fmt.Sprintf(burning, image), "apply", "-f", "-")
 	w.run("rollout status deployment/web", "…\ndeployment \"web\" successfully rolled out")
@@ -55,7 +55,7 @@ func TestAutoscaling(t *testing.T) {
 	if events := w.cli.Do("get", "events"); !strings.Contains(events, "New size: 3; reason: cpu resource utilization (percentage of request) above target") {
 		t.Errorf("no event in\n%s", events)
 	}
-	w.until(soon, "get deployment web --no-headers", "web 3/3 *")
+	w.until(soon, "get deployment web --no-headers", "web 3/3 3 3 *")
 
 	line := regexp.MustCompile(`(?m)^` + pod + ` +web +(\d+)m +\d+Mi *$`)
 	for _, cli := range d.CLIs() {

@@ -22,6 +22,8 @@ const (
 	// two that are taken for one question.
 	shortest = 250 * time.Millisecond
 	pause    = 500 * time.Millisecond
+	// tries is how often another reading is waited for: an engine may have one each second only.
+	tries = 5
 )
 
 // machineKey stands for the whole machine among the containers' IDs.
@@ -57,8 +59,11 @@ func (c *counters) rates(ctx context.Context, ids []string, machine bool) (map[s
 	if err := c.read(ctx, c.those(ids, func(r []docker.Usage) bool { return len(r) == 0 || now.Sub(r[len(r)-1].At) >= fresh })); err != nil {
 		return nil, err
 	}
-	// A container that was not found just now has no reading, and is not looked for again.
-	if single := c.those(ids, func(r []docker.Usage) bool { return len(r) == 1 }); len(single) > 0 {
+	for range tries {
+		single := c.those(ids, func(r []docker.Usage) bool { return len(r) == 1 })
+		if len(single) == 0 {
+			break
+		}
 		if err := c.wait(ctx); err != nil {
 			return nil, err
 		}
@@ -68,7 +73,7 @@ func (c *counters) rates(ctx context.Context, ids []string, machine bool) (map[s
 	}
 	out := make(map[string]rate, len(ids))
 	for _, id := range ids {
-		if r, ok := rateOf(c.readings[id]); ok && now.Sub(r.at) < fresh {
+		if r, ok := rateOf(c.readings[id]); ok {
 			out[id] = r
 		}
 	}
@@ -95,7 +100,7 @@ func (c *counters) wait(ctx context.Context) error {
 	}
 }
 
-// read adds a reading of each.
+// read adds a reading of each, and forgets those that do not run.
 func (c *counters) read(ctx context.Context, ids []string) error {
 	var containers []string
 	for _, id := range ids {
@@ -103,14 +108,20 @@ func (c *counters) read(ctx context.Context, ids []string) error {
 			containers = append(containers, id)
 		} else if u, ok := c.source.MachineUsage(ctx); ok {
 			c.add(id, u)
+		} else {
+			delete(c.readings, id)
 		}
 	}
 	if len(containers) == 0 {
 		return nil
 	}
 	found, err := c.source.Usage(ctx, containers)
-	for id, u := range found {
-		c.add(id, u)
+	for _, id := range containers {
+		if u, ok := found[id]; ok {
+			c.add(id, u)
+		} else if err == nil {
+			delete(c.readings, id)
+		}
 	}
 	if err != nil && ctx.Err() == nil && errors.Is(err, docker.ErrUnavailable) {
 		return fmt.Errorf("the engine does not tell: %w", err)
