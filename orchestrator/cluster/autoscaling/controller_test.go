@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,11 +25,28 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // meter says that each pod uses as much.
 type meter struct {
+	mu    sync.Mutex
 	use   string
 	asked int
 }
 
+// set sets what each pod uses.
+func (m *meter) set(use string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.use = use
+}
+
+// times is how often somebody has asked.
+func (m *meter) times() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked
+}
+
 func (m *meter) Pods(_ context.Context, pods []*corev1.Pod) (out []metricsv1beta1.PodMetrics, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.asked++
 	for _, p := range pods {
 		out = append(out, metricsv1beta1.PodMetrics{
@@ -74,7 +92,7 @@ func TestATargetIsScaledInTime(t *testing.T) {
 		deployed(b, "kubia")
 		b.Run(New(Options{Env: b.Env(), Meter: m, Workers: 2}).Run)
 		synctest.Wait()
-		if m.asked > 0 {
+		if m.times() > 0 {
 			t.Error("pods are measured for nobody")
 		}
 		testbed.Create(b, scaler("kubia", "kubia"))
@@ -88,7 +106,7 @@ func TestATargetIsScaledInTime(t *testing.T) {
 		}
 		replicas(1)
 		time.Sleep(time.Second)
-		m.use = "140m"
+		m.set("140m")
 		time.Sleep(Period)
 		replicas(3)
 		if e := b.Recorder.Take(); !strings.Contains(e, "Normal SuccessfulRescale kubia: New size: 3; reason: cpu resource utilization (percentage of request) above target") {
@@ -98,19 +116,19 @@ func TestATargetIsScaledInTime(t *testing.T) {
 		if s := a.Status; s.CurrentReplicas != 1 || s.DesiredReplicas != 3 || s.LastScaleTime == nil || s.Conditions[0].Reason != "SucceededRescale" || *s.ObservedGeneration != 1 {
 			t.Errorf("status %+v", s)
 		}
-		asked := m.asked
+		asked := m.times()
 		time.Sleep(4*Period - time.Second)
 		synctest.Wait()
-		if n := m.asked - asked; n > 4 {
+		if n := m.times() - asked; n > 4 {
 			t.Errorf("looked %d times in four periods: its own writes make it look", n)
 		}
 		testbed.Update(b, "default", "kubia", func(a *autoscalingv2.HorizontalPodAutoscaler) { a.Spec.MaxReplicas = 2 })
 		replicas(2) // at once
 		testbed.Delete[*autoscalingv2.HorizontalPodAutoscaler](b, "default", "kubia")
 		synctest.Wait()
-		asked = m.asked
+		asked = m.times()
 		time.Sleep(time.Hour)
-		if m.asked != asked {
+		if m.times() != asked {
 			t.Error("it looks for an autoscaler that is gone")
 		}
 	})
