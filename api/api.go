@@ -4,6 +4,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,13 +13,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/utils/clock"
 
+	"skiff/api/fairness"
 	"skiff/api/filters"
+	"skiff/api/resourcemetrics"
 	"skiff/api/reviews"
 	"skiff/api/streams"
 	"skiff/manifests"
@@ -71,6 +75,8 @@ type Options struct {
 	Tokens *tokens.Issuer
 	// PodStreams may be nil; then pods have neither logs nor streams.
 	PodStreams PodStreams
+	// Meter may be nil; then metrics.k8s.io is not served.
+	Meter resourcemetrics.Meter
 	// KeptLogs may be nil; then nothing is known of jobs' pods that are gone.
 	KeptLogs streams.KeptLogs
 	// Version is what /version shows. Its minor version decides which kinds are called deprecated.
@@ -81,6 +87,9 @@ type Options struct {
 	Clock  clock.PassiveClock
 	// RequestTimeout bounds requests other than watches, logs and streams; one minute unless set.
 	RequestTimeout time.Duration
+	// MaxInFlight is how many requests, other than watches, logs and streams, are answered at a time;
+	// fairness.DefaultInFlight unless set.
+	MaxInFlight int
 	// ShutdownGrace is how long a shutdown waits for requests under way; five seconds unless set.
 	ShutdownGrace time.Duration
 }
@@ -122,6 +131,7 @@ func setDefaults(o *Options) {
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = time.Minute
 	}
+	o.MaxInFlight = cmp.Or(o.MaxInFlight, fairness.DefaultInFlight)
 	if o.ShutdownGrace == 0 {
 		o.ShutdownGrace = 5 * time.Second
 	}
@@ -134,6 +144,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 func (s *Server) filtered(routes http.Handler) http.Handler {
 	o, errs := s.options, statusErrors()
 	h := filters.Authorize(routes, errs, o.Authorizer, openToAll)
+	h = fairness.Filter(h, fairness.Options{
+		Schemas: registry.For[*flowcontrolv1.FlowSchema](o.Registry), Levels: registry.For[*flowcontrolv1.PriorityLevelConfiguration](o.Registry),
+		InFlight: o.MaxInFlight, Errors: errs,
+	})
 	h = filters.Impersonate(h, errs, o.Authorizer)
 	h = filters.Authenticate(h, errs, o.Authenticator, openToAll, o.Logger)
 	h = s.endable(h)

@@ -32,7 +32,7 @@ func (c *customs) make(v *custom.Version) (customEndpoints, error) {
 	fields := c.typesOf(v.Def)
 	out := customEndpoints{}
 	for sub, s := range storage.Of(c.server.options.Registry, resource, storage.Tables{Clock: c.server.options.Clock}) {
-		e, err := newCustomEndpoint(v, sub, s, fields)
+		e, err := c.newEndpoint(v, sub, s, fields)
 		if err != nil {
 			return nil, fmt.Errorf("making the endpoint %q of %s: %w", sub, v.GVK, err)
 		}
@@ -44,8 +44,9 @@ func (c *customs) make(v *custom.Version) (customEndpoints, error) {
 	return out, nil
 }
 
-func newCustomEndpoint(v *custom.Version, sub string, s rest.Storage, fields managedfields.TypeConverter) (*endpoint, error) {
+func (c *customs) newEndpoint(v *custom.Version, sub string, s rest.Storage, fields managedfields.TypeConverter) (*endpoint, error) {
 	e := &endpoint{storage: s, name: v.Resource, namespaced: v.Namespaced, patches: customPatches, scope: customScope(v, sub)}
+	e.scope.Authorizer = c.server.options.Authorizer
 	e.scope.TableConvertor, _ = s.(rest.TableConvertor)
 	if sub != "" {
 		e.name += "/" + sub
@@ -79,7 +80,6 @@ func customScope(v *custom.Version, sub string) *handlers.RequestScope {
 		Defaulter:                customDefaulter{v},
 		Typer:                    typer,
 		UnsafeConvertor:          convert,
-		Authorizer:               allowAll{},
 		EquivalentResourceMapper: equivalents(v),
 		Resource:                 gv.WithResource(v.Resource),
 		Subresource:              sub,

@@ -115,5 +115,5 @@ func TestDiscoveryDocuments(t *testing.T) {
 	for _, g := range groups.Groups {
 		names = append(names, g.Name)
 	}
-	equal(t, "groups", strings.Join(names, " "), "apps events.k8s.io authentication.k8s.io authorization.k8s.io batch networking.k8s.io policy rbac.authorization.k8s.io storage.k8s.io admissionregistration.k8s.io apiextensions.k8s.io scheduling.k8s.io coordination.k8s.io node.k8s.io discovery.k8s.io certificates.k8s.io extensions")
+	equal(t, "groups", strings.Join(names, " "), "apps events.k8s.io authentication.k8s.io authorization.k8s.io autoscaling batch networking.k8s.io policy rbac.authorization.k8s.io storage.k8s.io admissionregistration.k8s.io apiextensions.k8s.io scheduling.k8s.io coordination.k8s.io node.k8s.io discovery.k8s.io certificates.k8s.io extensions flowcontrol.apiserver.k8s.io resource.k8s.io")
 }

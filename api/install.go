@@ -25,6 +25,7 @@ import (
 
 	"skiff/api/discovery"
 	"skiff/api/filters"
+	"skiff/api/resourcemetrics"
 	"skiff/api/reviews"
 	"skiff/manifests"
 	"skiff/manifests/registry"
@@ -55,13 +56,22 @@ func manifestTypes(fields managedfields.TypeConverter) typeSet {
 
 func reviewTypes(fields managedfields.TypeConverter) (typeSet, error) {
 	scheme, err := reviews.Scheme()
+	return typesOf(scheme, fields), err
+}
+
+func meterTypes(fields managedfields.TypeConverter) (typeSet, error) {
+	scheme, err := resourcemetrics.Scheme()
+	return typesOf(scheme, fields), err
+}
+
+func typesOf(scheme *runtime.Scheme, fields managedfields.TypeConverter) typeSet {
 	return typeSet{
 		scheme:     scheme,
 		codecs:     serializer.NewCodecFactory(scheme),
 		parameters: runtime.NewParameterCodec(scheme),
 		fields:     fields,
 		equivalent: runtime.NewEquivalentResourceRegistry(),
-	}, err
+	}
 }
 
 // installer gives resources their routes, as upstream's APIInstaller does
@@ -73,7 +83,6 @@ type installer struct {
 	apiServer version.Info
 	// registry, unless nil, has the admission of streams.
 	registry *registry.Registry
-	versions []discovery.Version
 	// authorizer decides whether whoever updates what is not there may create it.
 	authorizer authorizer.UnconditionalAuthorizer
 	versions   []discovery.Version

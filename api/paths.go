@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/prometheus/common/expfmt"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff/manifests/tokens"
 )

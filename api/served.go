@@ -19,6 +19,7 @@ import (
 
 	"skiff/api/discovery"
 	"skiff/api/filters"
+	"skiff/api/resourcemetrics"
 	"skiff/api/reviews"
 	"skiff/api/storage"
 	"skiff/api/streams"
@@ -72,6 +73,10 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 	if err := kinds.install(corev1.SchemeGroupVersion, "bindings", bindings); err != nil {
 		return nil, fmt.Errorf("installing bindings: %w", err)
 	}
+	statuses := map[string]rest.Storage{"": &storage.ComponentStatuses{Healthy: s.healthy, Tables: s.tables()}}
+	if err := kinds.install(corev1.SchemeGroupVersion, "componentstatuses", statuses); err != nil {
+		return nil, fmt.Errorf("installing componentstatuses: %w", err)
+	}
 	types, err := reviewTypes(s.options.OpenAPI.TypeConverter())
 	if err != nil {
 		return nil, err
@@ -82,7 +87,32 @@ func (s *Server) resources(paths *routeTable, metrics *filters.Metrics) ([]disco
 			return nil, fmt.Errorf("installing %s: %w", review.Resource, err)
 		}
 	}
-	return inOrder(append(kinds.versions, virtual.versions...), s.options.Registry.Kinds()), nil
+	measured, err := s.resourceMetrics(paths, metrics)
+	if err != nil {
+		return nil, err
+	}
+	return inOrder(slices.Concat(kinds.versions, virtual.versions, measured), s.options.Registry.Kinds()), nil
+}
+
+// resourceMetrics installs metrics.k8s.io, if there is somebody who measures.
+func (s *Server) resourceMetrics(paths *routeTable, metrics *filters.Metrics) ([]discovery.Version, error) {
+	if s.options.Meter == nil {
+		return nil, nil
+	}
+	types, err := meterTypes(s.options.OpenAPI.TypeConverter())
+	if err != nil {
+		return nil, err
+	}
+	i := &installer{typeSet: types, paths: paths, metrics: metrics, apiServer: s.options.Version}
+	for resource, of := range map[string]rest.Storage{
+		"nodes": &resourcemetrics.Nodes{Meter: s.options.Meter, Of: registry.For[*corev1.Node](s.options.Registry)},
+		"pods":  &resourcemetrics.Pods{Meter: s.options.Meter, Of: registry.For[*corev1.Pod](s.options.Registry)},
+	} {
+		if err := i.install(resourcemetrics.GroupVersion, resource, map[string]rest.Storage{"": of}); err != nil {
+			return nil, fmt.Errorf("installing the metrics of %s: %w", resource, err)
+		}
+	}
+	return i.versions, nil
 }
 
 // reviews is what answers reviews.
@@ -111,9 +141,24 @@ func inOrder(versions []discovery.Version, kinds []*manifests.Kind) []discovery.
 	return versions
 }
 
+// tables lay objects out for clients that ask for rows.
+func (s *Server) tables() storage.Tables {
+	return storage.Tables{Columns: table.Columns, Rows: table.Rows, Clock: s.options.Clock}
+}
+
+// healthy is the first check that fails, nil if none does.
+func (s *Server) healthy(ctx context.Context) error {
+	for _, c := range s.options.Checks {
+		if err := c.Do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
 // storage is what serves a kind, by subresource.
 func (s *Server) storage(kind *manifests.Kind) map[string]rest.Storage {
-	stores := storage.For(s.options.Registry, kind, storage.Tables{Columns: table.Columns, Rows: table.Rows, Clock: s.options.Clock})
+	stores := storage.For(s.options.Registry, kind, s.tables())
 	if s.options.KeptLogs != nil && kind.GVK.Group == batchv1.GroupName && kind.Resource == "jobs" {
 		stores["log"] = &streams.JobLog{Kept: s.options.KeptLogs, Lookup: s.job, Clock: s.options.Clock}
 	}

@@ -71,23 +71,31 @@ func examples() map[string]string {
 		"validatingadmissionpolicybindings.admissionregistration.k8s.io": `"spec":{"policyName":"none","validationActions":["Deny"]}`,
 		"validatingwebhookconfigurations.admissionregistration.k8s.io":   hooks,
 
-		"csistoragecapacities.storage.k8s.io":            `"storageClassName":"s"`,
-		"storageclasses.storage.k8s.io":                  `"provisioner":"example.com/p"`,
-		"volumeattachments.storage.k8s.io":               `"spec":{"attacher":"a.example.com","nodeName":"n","source":{"persistentVolumeName":"v"}}`,
-		"deployments.apps":                               `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"daemonsets.apps":                                `"spec":{"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"jobs.batch":                                     `"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}`,
-		"cronjobs.batch":                                 `"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}}`,
-		"deployments.extensions":                         `"spec":{"replicas":1,` + template + `}`,
-		"daemonsets.extensions":                          `"spec":{` + template + `}`,
-		"replicasets.extensions":                         `"spec":{"replicas":1,` + template + `}`,
-		"statefulsets.apps":                              `"spec":{"replicas":1,"serviceName":"s","selector":{"matchLabels":{"a":"b"}},` + template + `}`,
-		"poddisruptionbudgets.policy":                    `"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}`,
-		"clusterroles.rbac.authorization.k8s.io":         `"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]`,
-		"clusterrolebindings.rbac.authorization.k8s.io":  `"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"r"},"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"eve"}]`,
-		"roles.rbac.authorization.k8s.io":                `"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]`,
-		"rolebindings.rbac.authorization.k8s.io":         `"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"r"},"subjects":[{"kind":"ServiceAccount","name":"default"}]`,
-		"certificatesigningrequests.certificates.k8s.io": `"spec":{"signerName":"example.com/signer","usages":["client auth"],"request":"` + base64.StdEncoding.EncodeToString(certificateRequest()) + `"}`,
+		"csistoragecapacities.storage.k8s.io":                      `"storageClassName":"s"`,
+		"storageclasses.storage.k8s.io":                            `"provisioner":"example.com/p"`,
+		"volumeattachments.storage.k8s.io":                         `"spec":{"attacher":"a.example.com","nodeName":"n","source":{"persistentVolumeName":"v"}}`,
+		"deployments.apps":                                         `"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"daemonsets.apps":                                          `"spec":{"selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"jobs.batch":                                               `"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}`,
+		"cronjobs.batch":                                           `"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}}`,
+		"deployments.extensions":                                   `"spec":{"replicas":1,` + template + `}`,
+		"daemonsets.extensions":                                    `"spec":{` + template + `}`,
+		"replicasets.extensions":                                   `"spec":{"replicas":1,` + template + `}`,
+		"statefulsets.apps":                                        `"spec":{"replicas":1,"serviceName":"s","selector":{"matchLabels":{"a":"b"}},` + template + `}`,
+		"poddisruptionbudgets.policy":                              `"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}`,
+		"clusterroles.rbac.authorization.k8s.io":                   `"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]`,
+		"clusterrolebindings.rbac.authorization.k8s.io":            `"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"r"},"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"eve"}]`,
+		"roles.rbac.authorization.k8s.io":                          `"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]`,
+		"rolebindings.rbac.authorization.k8s.io":                   `"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"r"},"subjects":[{"kind":"ServiceAccount","name":"default"}]`,
+		"certificatesigningrequests.certificates.k8s.io":           `"spec":{"signerName":"example.com/signer","usages":["client auth"],"request":"` + base64.StdEncoding.EncodeToString(certificateRequest()) + `"}`,
+		"horizontalpodautoscalers.autoscaling":                     `"spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"d"},"maxReplicas":3}`,
+		"flowschemas.flowcontrol.apiserver.k8s.io":                 `"spec":{"priorityLevelConfiguration":{"name":"p"},"matchingPrecedence":1000}`,
+		"prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": `"spec":{"type":"Limited","limited":{"limitResponse":{"type":"Reject"}}}`,
+		"deviceclasses.resource.k8s.io":                            `"spec":{}`,
+		"resourceclaims.resource.k8s.io":                           `"spec":{"devices":{}}`,
+		"resourceclaimtemplates.resource.k8s.io":                   `"spec":{"spec":{"devices":{}}}`,
+		"resourceslices.resource.k8s.io":                           `"spec":{"driver":"d.example.com","nodeName":"n","pool":{"name":"p","resourceSliceCount":1}}`,
+		"volumeattributesclasses.storage.k8s.io":                   `"driverName":"d.example.com","parameters":{"a":"b"}`,
 	}
 }
 
@@ -156,7 +164,7 @@ func walk(t *testing.T, h *harness, do func(t *testing.T, w walked)) {
 			t.Fatal(err)
 		}
 		for _, r := range list.APIResources {
-			if strings.Contains(r.Name, "/") || !slices.Contains(r.Verbs, "get") {
+			if strings.Contains(r.Name, "/") || !slices.Contains(r.Verbs, "get") || !slices.Contains(r.Verbs, "create") {
 				continue
 			}
 			w := walked{APIResource: r, gvr: gv.WithResource(r.Name), gvk: gv.WithKind(r.Kind), client: h.any.Resource(gv.WithResource(r.Name))}

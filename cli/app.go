@@ -6,6 +6,7 @@ import (
 	"skiff/cli/apiresources"
 	"skiff/cli/apply"
 	"skiff/cli/auth"
+	"skiff/cli/autoscale"
 	"skiff/cli/build"
 	"skiff/cli/certificate"
 	"skiff/cli/clusterinfo"
@@ -48,6 +49,7 @@ import (
 	"skiff/cli/set"
 	"skiff/cli/stop"
 	"skiff/cli/test"
+	"skiff/cli/top"
 	"skiff/cli/ui"
 	"skiff/cli/up"
 	"skiff/cli/version"
@@ -115,13 +117,13 @@ func commands(env *command.Env, s Server) []*cli.Command {
 		{"Objects", []*cli.Command{
 			get.Command(env), describe.Command(env), create.Command(env), apply.Command(env), replace.Command(env), delete.Command(env),
 			edit.Command(env), patch.Command(env), scale.Command(env), expose.Command(env), label.Label(env), label.Annotate(env),
-			wait.Command(env), rollout.Command(env), set.Command(env), scale.Autoscale(), diff.Command(env), kustomize.Command(env),
+			wait.Command(env), rollout.Command(env), set.Command(env), autoscale.Command(env), diff.Command(env), kustomize.Command(env),
 		}},
 		{"Containers", []*cli.Command{
 			logs.Command(env), exec.Exec(env), exec.Attach(env), portforward.Command(env), open.Command(env), events.Command(env), why.Command(env),
 			cp.Command(env), runcommand.Command(env), debug.Command(env),
 		}},
-		{"Nodes", []*cli.Command{node.Command(env), node.Cordon(env), node.Uncordon(env), node.Drain(env), node.Taint(env)}},
+		{"Nodes", []*cli.Command{node.Command(env), node.Cordon(env), node.Uncordon(env), node.Drain(env), node.Taint(env), top.Command(env)}},
 		{"The server", []*cli.Command{
 			apiresources.Resources(env), apiresources.Versions(env), explain.Command(env), version.Command(env), clusterinfo.Command(env), proxy.Command(env),
 			auth.Command(env), certificate.Command(env), config.Command(env),

@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 // lines, and below each stands what it printed: data as it is, what went to stderr after "! ", and
 // an exit code other than 0 in brackets. Lines that begin with "@" change the world: "@put FILE"
 // stores objects as a controller would, "@stdin FILE" is what commands read from standard input,
-// "@step DURATION" lets time pass, "@serve GROUP/VERSION KIND RESOURCE" adds a kind.
+// "@step DURATION" lets time pass, "@serve GROUP/VERSION KIND RESOURCE" adds a kind, of the cluster
+// unless "namespaced" follows.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -161,7 +162,7 @@ func (w *world) event(t *testing.T, args []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.server.Serve(clitest.Kind{GroupVersionKind: gv.WithKind(args[2]), Resource: args[3], Cluster: true})
+		w.server.Serve(clitest.Kind{GroupVersionKind: gv.WithKind(args[2]), Resource: args[3], Cluster: len(args) == 4})
 	case "env":
 		k, v, _ := strings.Cut(args[1], "=")
 		w.env[k] = v

@@ -39,6 +39,7 @@ import (
 	"skiff/orchestrator/fleet"
 	"skiff/orchestrator/node"
 	"skiff/orchestrator/node/joblog"
+	"skiff/orchestrator/usage"
 	"skiff/probe"
 	"skiff/store"
 )
@@ -97,6 +98,7 @@ type daemon struct {
 	link        *network.Link
 	ports       *publish.Publisher
 	helper      *portHelper
+	meter       *usage.Meter
 	controllers *orchestrator.Orchestrator
 	prober      *fleet.Probes
 	agent       *node.Agent
@@ -190,10 +192,12 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 	if err := d.makeIdentity(); err != nil {
 		return err
 	}
+	d.meter = d.newMeter(name)
 	options := orchestrator.Options{
 		Registry: d.registry, RootCA: d.creds.CA(), Logger: d.log, Metrics: metrics,
 		Tokens: d.tokens, Certificates: d.creds, Authorizer: d.authorizer,
 		NodeGracePeriod: d.config.NodeGracePeriod, NodeEvictionRate: d.config.NodeEvictionRate,
+		Meter: d.meter, AutoscalerPeriod: d.config.AutoscalerPeriod,
 	}
 	if d.engine != nil {
 		d.makeLink()
@@ -297,10 +301,11 @@ func leaseInterval(grace time.Duration) time.Duration {
 
 func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) (err error) {
 	d.api, err = api.New(api.Options{
-		Registry: d.registry, OpenAPI: d.documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
+		Registry: d.registry, OpenAPI: d.documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, Meter: d.meter, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
 		Authenticator: authn.New(authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}), d.tokens),
 		Authorizer:    d.authorizer,
 		Tokens:        d.tokens,
+		MaxInFlight:   d.config.MaxInFlight,
 		// The engine is no health check: it recovers by itself, and until then its node reports
 		// that it is not ready.
 		Checks: []api.Check{{Name: "store", Do: func(context.Context) error { return d.store.Healthy() }}},

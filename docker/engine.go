@@ -84,6 +84,10 @@ type Engine struct {
 	ends   *semaphore.Weighted
 	// warned holds the engine's warnings that have been logged.
 	warned sync.Map
+	// cgroups are those of this machine; memory is that of the engine's, 0 until it was asked for.
+	cgroups cgroups
+	memory  atomic.Int64
+	streams usageStreams
 }
 
 var instanceName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,47}$`)
@@ -114,6 +118,7 @@ func Connect(ctx context.Context, o Options) (*Engine, error) {
 		instance: o.Instance, at: at, configDir: o.ConfigDir, subnet: o.Subnet, timeout: o.Timeout,
 		log: o.Logger, clock: o.Clock, metrics: m, getenv: o.Getenv, routes: localRoutes,
 		starts: semaphore.NewWeighted(int64(o.Starts)), ends: semaphore.NewWeighted(1),
+		cgroups: cgroups{root: "/sys/fs/cgroup", proc: "/proc"},
 	}
 	if _, err := e.newClient(); err != nil {
 		return nil, fmt.Errorf("connect to docker at %s: %w", at.Host, err)
@@ -148,8 +153,10 @@ func (e *Engine) Instance() string { return e.instance }
 // Host is the engine's address, for people.
 func (e *Engine) Host() string { return e.at.Host }
 
-// Close gives the idle connections back. Calls after it connect anew.
+// Close gives the idle connections back, and ends streams that nobody reads. Calls after it connect
+// anew.
 func (e *Engine) Close() error {
+	e.streams.close()
 	if c := e.conn.Swap(nil); c != nil {
 		return c.Close()
 	}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metafuzzer "k8s.io/apimachinery/pkg/apis/meta/fuzzer"
@@ -17,6 +18,14 @@ func filled(k *Kind, seed int64) Object {
 	f := fuzzer.FuzzerFor(metafuzzer.Funcs, rand.NewSource(seed), Codecs())
 	obj := k.New().(Object)
 	f.Fill(obj)
+	if a, ok := obj.(*autoscalingv2.HorizontalPodAutoscaler); ok && a.Spec.Behavior != nil {
+		// Rules with an empty list of policies are refused, and would get others by default.
+		for _, r := range []*autoscalingv2.HPAScalingRules{a.Spec.Behavior.ScaleUp, a.Spec.Behavior.ScaleDown} {
+			if r != nil && len(r.Policies) == 0 {
+				r.Policies = []autoscalingv2.HPAScalingPolicy{{Type: autoscalingv2.PodsScalingPolicy, Value: 1, PeriodSeconds: 1}}
+			}
+		}
+	}
 	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
 	return obj
 }

@@ -45,11 +45,15 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		replicaSetKind(),
 		statefulSetKind(),
 
+		horizontalPodAutoscalerKind(),
+
 		cronJobKind(),
 		jobKind(),
 
 		certificateSigningRequestKind(),
 		endpointSliceKind(),
+		flowSchemaKind(),
+		priorityLevelKind(),
 		leaseKind(),
 		podDisruptionBudgetKind(),
 		priorityClassKind(),
@@ -66,6 +70,11 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		serviceCIDRKind(),
 		runtimeClassKind(),
 
+		deviceClassKind(),
+		resourceClaimKind(),
+		resourceClaimTemplateKind(),
+		resourceSliceKind(),
+
 		csiDriverKind(),
 		csiNodeKind(),
 		csiStorageCapacityKind(),
@@ -79,6 +88,7 @@ var allKinds = sync.OnceValue(func() []*Kind {
 		validatingAdmissionPolicyKind(),
 		validatingAdmissionPolicyBindingKind(),
 		validatingWebhookConfigurationKind(),
+		volumeAttributesClassKind(),
 	}
 })
 

@@ -14,7 +14,6 @@ import (
 	appsv1beta1 "k8s.io/api/apps/v1beta1"
 	appsv1beta2 "k8s.io/api/apps/v1beta2"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	batchv1beta1 "k8s.io/api/batch/v1beta1"
 	certificatesv1 "k8s.io/api/certificates/v1"
@@ -23,10 +22,12 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	extv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -44,6 +45,7 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/apps/v1beta2"
 	_ "k8s.io/kubernetes/pkg/apis/authentication/v1"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/v1"
+	_ "k8s.io/kubernetes/pkg/apis/autoscaling/v2"
 	_ "k8s.io/kubernetes/pkg/apis/batch/v1"
 	_ "k8s.io/kubernetes/pkg/apis/batch/v1beta1"
 	_ "k8s.io/kubernetes/pkg/apis/certificates/v1"
@@ -52,10 +54,12 @@ import (
 	_ "k8s.io/kubernetes/pkg/apis/discovery/v1"
 	_ "k8s.io/kubernetes/pkg/apis/events/v1"
 	_ "k8s.io/kubernetes/pkg/apis/extensions/v1beta1"
+	_ "k8s.io/kubernetes/pkg/apis/flowcontrol/v1"
 	_ "k8s.io/kubernetes/pkg/apis/networking/v1"
 	_ "k8s.io/kubernetes/pkg/apis/node/v1"
 	_ "k8s.io/kubernetes/pkg/apis/policy/v1"
 	_ "k8s.io/kubernetes/pkg/apis/rbac/v1"
+	_ "k8s.io/kubernetes/pkg/apis/resource/v1"
 	_ "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 	_ "k8s.io/kubernetes/pkg/apis/storage/v1"
 )
@@ -109,7 +113,6 @@ func apiGroups() []apiGroup {
 			add:    adders{batchv1.AddToScheme, batchv1beta1.AddToScheme, addCronJobConversions},
 		},
 		{stored: authenticationv1.SchemeGroupVersion, add: adders{authenticationv1.AddToScheme}},
-		{stored: autoscalingv1.SchemeGroupVersion, add: adders{autoscalingv1.AddToScheme}},
 		{stored: policyv1.SchemeGroupVersion, add: adders{policyv1.AddToScheme}},
 		{stored: rbacv1.SchemeGroupVersion, add: adders{rbacv1.AddToScheme}},
 		{stored: discoveryv1.SchemeGroupVersion, add: adders{discoveryv1.AddToScheme}},
@@ -121,6 +124,8 @@ func apiGroups() []apiGroup {
 		{stored: storagev1.SchemeGroupVersion, add: adders{storagev1.AddToScheme}},
 		{stored: extv1.SchemeGroupVersion, add: adders{extv1.AddToScheme}},
 		{stored: arv1.SchemeGroupVersion, add: adders{arv1.AddToScheme}},
+		{stored: flowcontrolv1.SchemeGroupVersion, add: adders{flowcontrolv1.AddToScheme}},
+		{stored: resourcev1.SchemeGroupVersion, add: adders{resourcev1.AddToScheme}},
 	}
 }
 
@@ -136,6 +141,7 @@ func newScheme() *runtime.Scheme {
 		addInternal(s, g.stored)
 		utilruntime.Must(s.SetVersionPriority(append([]schema.GroupVersion{g.stored}, g.other...)...))
 	}
+	utilruntime.Must(addAutoscalingGroup(s))
 	utilruntime.Must(addEventsGroup(s))
 	utilruntime.Must(addExtensionsGroup(s))
 	return s

@@ -28,13 +28,18 @@ type unhonouredField[T any] struct {
 // storedOnly are the kinds that are stored and served, but that nothing acts on
 // yet.
 var storedOnly = map[string]string{
-	"NetworkPolicy":      "skiff enforces no network policies yet: the object is stored, and no traffic is kept out by it",
-	"RuntimeClass":       "skiff has one runtime: the class's overhead and scheduling are given to its pods, its handler has no effect",
-	"StorageClass":       "skiff keeps all volumes on the engine: the object is stored, and its provisioner and parameters have no effect",
-	"CSIDriver":          "skiff runs no CSI drivers: the object is stored, and nothing uses it",
-	"CSINode":            "skiff runs no CSI drivers: the object is stored, and nothing uses it",
-	"CSIStorageCapacity": "skiff runs no CSI drivers: the object is stored, and nothing uses it",
-	"VolumeAttachment":   "skiff attaches no volumes: the object is stored, and nothing comes of it",
+	"NetworkPolicy":         "skiff enforces no network policies yet: the object is stored, and no traffic is kept out by it",
+	"RuntimeClass":          "skiff has one runtime: the class's overhead and scheduling are given to its pods, its handler has no effect",
+	"StorageClass":          "skiff keeps all volumes on the engine: the object is stored, and its provisioner and parameters have no effect",
+	"CSIDriver":             "skiff runs no CSI drivers: the object is stored, and nothing uses it",
+	"CSINode":               "skiff runs no CSI drivers: the object is stored, and nothing uses it",
+	"CSIStorageCapacity":    "skiff runs no CSI drivers: the object is stored, and nothing uses it",
+	"VolumeAttributesClass": "skiff keeps all volumes on the engine: the object is stored, and its parameters have no effect",
+	"DeviceClass":           "skiff allocates no devices: the object is stored, and nothing uses it",
+	"ResourceClaim":         "skiff allocates no devices: the object is stored, and stays pending",
+	"ResourceClaimTemplate": "skiff allocates no devices: the object is stored, and no claims are made of it",
+	"ResourceSlice":         "skiff allocates no devices: the object is stored, and nothing uses it",
+	"VolumeAttachment":      "skiff attaches no volumes: the object is stored, and nothing comes of it",
 }
 
 // warnOfStoredOnly is the warning of a kind that nothing acts on.

@@ -8,6 +8,7 @@ import (
 
 	"skiff/manifests/registry"
 	"skiff/orchestrator/cluster/accounttokens"
+	"skiff/orchestrator/cluster/autoscaling"
 	"skiff/orchestrator/cluster/certificates"
 	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/definitions"
@@ -15,6 +16,7 @@ import (
 	"skiff/orchestrator/cluster/endpoints"
 	"skiff/orchestrator/cluster/endpointslicemirroring"
 	"skiff/orchestrator/cluster/endpointslices"
+	"skiff/orchestrator/cluster/flowschemas"
 	"skiff/orchestrator/cluster/garbage"
 	"skiff/orchestrator/cluster/ingress"
 	"skiff/orchestrator/cluster/namespaces"
@@ -50,6 +52,7 @@ const (
 	volumeWorkers      = 4
 	evictionWorkers    = 16
 	quotaWorkers       = 4
+	autoscalingWorkers = 5
 	addressWorkers     = 16
 	endpointsWorkers   = 16 // Services' Endpoints, and as many for their slices
 	mirroringWorkers   = 4
@@ -105,6 +108,8 @@ func (s *Orchestrator) cluster(o Options) []Runner {
 		}),
 		garbage.New(garbage.Options{Env: s.env, Workers: garbageWorkers}),
 		quota.New(quota.Options{Env: s.env, Workers: quotaWorkers}),
+		autoscaling.New(autoscaling.Options{Env: s.env, Meter: o.Meter, Period: o.AutoscalerPeriod, Workers: autoscalingWorkers}),
+		flowschemas.New(s.env),
 		servicecidrs.New(servicecidrs.Options{Env: s.env, Workers: addressWorkers}),
 		podgc.New(podgc.Options{Env: s.env, Threshold: o.PodThreshold}),
 		nodelife.New(nodelife.Options{Env: s.env, GracePeriod: o.NodeGracePeriod, EvictionRate: o.NodeEvictionRate}),

@@ -19,6 +19,7 @@ import (
 	"skiff/manifests"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/cluster/accounttokens"
+	"skiff/orchestrator/cluster/autoscaling"
 	"skiff/orchestrator/cluster/certificates"
 	"skiff/orchestrator/cluster/claims"
 	"skiff/orchestrator/cluster/ingress"
@@ -52,6 +53,10 @@ type Options struct {
 	// set.
 	NodeGracePeriod  time.Duration
 	NodeEvictionRate *float64
+	// Meter measures pods for the autoscaler; nil if nobody does. AutoscalerPeriod is how often it
+	// looks, autoscaling.Period unless set.
+	Meter            autoscaling.Meter
+	AutoscalerPeriod time.Duration
 	// Network is the pods' network; nil if there is none.
 	Network *Network
 	// Clock is the real one unless set.

@@ -31,8 +31,8 @@ type retainedSnapshot struct {
 	used     time.Time
 }
 
-// Retain keeps snap for SnapshotAt, for five minutes since its last use.
-// Snapshots of too many lists push out the one longest unused.
+// Retain keeps snap for SnapshotAt, until its revision is five minutes old. Snapshots of too many
+// lists push out the one longest unused.
 func (s *Store) Retain(snap Snapshot) {
 	r, now := &s.retained, s.clock.Now()
 	r.mu.Lock()
@@ -45,11 +45,16 @@ func (s *Store) Retain(snap Snapshot) {
 }
 
 // SnapshotAt gives resource as it was at revision: when it has not changed
-// since, or when a snapshot of that revision was retained. Otherwise ErrExpired.
+// since, or when a snapshot of that revision was retained. Otherwise ErrExpired,
+// and always when the store reached a later revision more than five minutes ago,
+// as Kubernetes has it, whose clients are to start anew then.
 func (s *Store) SnapshotAt(resource string, revision uint64) (Snapshot, error) {
 	v := s.view.Load()
 	if revision > v.revision {
 		return Snapshot{}, fmt.Errorf("list %s at revision %d, the newest is %d: %w", resource, revision, v.revision, ErrExpired)
+	}
+	if compacted := s.compacted.Load(); revision < compacted {
+		return Snapshot{}, fmt.Errorf("list %s at revision %d, of which the store tells nothing before %d any more: %w", resource, revision, compacted, ErrExpired)
 	}
 	if snap := v.snapshot(resource); revision >= s.lastChange(snap) {
 		snap.revision = revision
@@ -82,12 +87,12 @@ func (r *retained) use(key retainedKey, now time.Time) (Snapshot, bool) {
 	return kept.snapshot, true
 }
 
-// expire lets go of what was not used in time.
-func (r *retained) expire(now time.Time) {
+// expire lets go of what was not used in time, or is from before a revision.
+func (r *retained) expire(now time.Time, compacted uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, kept := range r.snapshots {
-		if now.Sub(kept.used) > retainFor {
+		if now.Sub(kept.used) > retainFor || key.revision < compacted {
 			delete(r.snapshots, key)
 		}
 	}

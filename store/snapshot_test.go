@@ -155,3 +155,36 @@ func TestRetainIsBounded(t *testing.T) {
 		t.Errorf("%d snapshots after their time", n)
 	}
 }
+
+// TestOldRevisionsAreNotTold: a revision that was passed five minutes ago is gone, even of a resource
+// that has not changed since, and however often it is asked for.
+func TestOldRevisionsAreNotTold(t *testing.T) {
+	f := openOnly(t, t.TempDir()+"/skiff.db")
+	defer f.stop()
+	if err := f.inline(create("a", "1", "one")); err != nil {
+		t.Fatal(err)
+	}
+	first := f.Revision()
+	f.Retain(f.Snapshot("things"))
+	if err := f.inline(Change{Key: Key{"others", "a", "x"}, Object: newThing("a", "x", "")}); err != nil {
+		t.Fatal(err)
+	}
+	last := f.Revision()
+	told := func() string {
+		_, err := f.SnapshotAt("things", first)
+		_, lastErr := f.SnapshotAt("things", last)
+		return fmt.Sprint(err == nil, errors.Is(err, ErrExpired), lastErr == nil)
+	}
+	for minute := range 8 {
+		f.writer.tick()
+		want := "true false true"
+		if minute >= 5 {
+			want = "false true true"
+		}
+		equal(t, fmt.Sprint(minute, " minutes later"), told(), want)
+		f.clock.Step(time.Minute)
+	}
+	if n := len(f.retained.snapshots); n != 0 {
+		t.Errorf("%d snapshots are still retained", n)
+	}
+}

@@ -25,6 +25,8 @@ type Store struct {
 
 	view     atomic.Pointer[view]
 	retained retained
+	// compacted is the revision before which nothing is told any more: that of some minutes ago.
+	compacted atomic.Uint64
 
 	// mu is held to swap the view together with what goes with it.
 	mu       sync.RWMutex

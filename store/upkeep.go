@@ -40,14 +40,14 @@ func (u *upkeep) more() <-chan struct{} {
 func (w *writer) tick() {
 	now := w.store.clock.Now()
 	w.dropOldEvents(now)
-	w.store.retained.expire(now)
+	w.store.retained.expire(now, w.store.compacted.Load())
 	w.upkeep.expired = w.findExpired(now)
 	if err := w.db.shrink(); err != nil {
 		w.store.logger.Error("cannot give free pages of the database back", "err", err)
 	}
 }
 
-// dropOldEvents lets go of events that are older than eventAge, within a tick.
+// dropOldEvents lets go of events and revisions that are older than eventAge, within a tick.
 func (w *writer) dropOldEvents(now time.Time) {
 	u, s := &w.upkeep, w.store
 	u.marks = append(u.marks, mark{now, s.Revision()})
@@ -61,6 +61,7 @@ func (w *writer) dropOldEvents(now time.Time) {
 		return
 	}
 	revision := u.marks[old].revision
+	s.compacted.Store(revision)
 	u.marks = slices.Delete(u.marks, 0, old+1)
 	s.mu.Lock()
 	defer s.mu.Unlock()

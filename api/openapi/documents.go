@@ -40,6 +40,7 @@ const (
 // Virtual are resources that are served without being stored, so that no kind describes them.
 var Virtual = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "bindings"},
+	{Version: "v1", Resource: "componentstatuses"},
 	{Group: "authentication.k8s.io", Version: "v1", Resource: "selfsubjectreviews"},
 	{Group: "authentication.k8s.io", Version: "v1", Resource: "tokenreviews"},
 	{Group: "authorization.k8s.io", Version: "v1", Resource: "localsubjectaccessreviews"},

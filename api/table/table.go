@@ -73,6 +73,8 @@ func layoutOf(gr schema.GroupResource) layout {
 		return layout{controllerRevisionColumns, of(controllerRevisionCells)}
 	case "poddisruptionbudgets.policy":
 		return layout{disruptionBudgetColumns, of(disruptionBudgetCells)}
+	case "horizontalpodautoscalers.autoscaling":
+		return layout{autoscalerColumns, of(autoscalerCells)}
 	case "scales.autoscaling":
 		return layout{scaleColumns, of(scaleCells)}
 	case "jobs.batch":
@@ -110,6 +112,8 @@ func clusterLayoutOf(gr schema.GroupResource) layout {
 		return layout{nodeColumns, of(nodeCells)}
 	case "namespaces":
 		return layout{namespaceColumns, of(namespaceCells)}
+	case "componentstatuses":
+		return layout{componentStatusColumns, of(componentStatusCells)}
 	case "events", "events.events.k8s.io":
 		return layout{eventColumns, eventCellsOf}
 	case "leases.coordination.k8s.io":
@@ -164,6 +168,16 @@ func driverLayoutOf(gr schema.GroupResource) layout {
 		return layout{csiStorageCapacityColumns, of(csiStorageCapacityCells)}
 	case "volumeattachments.storage.k8s.io":
 		return layout{attachmentColumns, of(attachmentCells)}
+	case "volumeattributesclasses.storage.k8s.io":
+		return layout{attributesClassColumns, of(attributesClassCells)}
+	case "resourceclaims.resource.k8s.io":
+		return layout{resourceClaimColumns, of(resourceClaimCells)}
+	case "resourceslices.resource.k8s.io":
+		return layout{resourceSliceColumns, of(resourceSliceCells)}
+	case "flowschemas.flowcontrol.apiserver.k8s.io":
+		return layout{flowSchemaColumns, of(flowSchemaCells)}
+	case "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io":
+		return layout{priorityLevelColumns, of(priorityLevelCells)}
 	}
 	if gr.Group == "admissionregistration.k8s.io" {
 		return admissionLayoutOf(gr)

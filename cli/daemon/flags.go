@@ -22,6 +22,8 @@ const (
 	grace      = "node-monitor-grace-period"
 	rate       = "node-eviction-rate"
 	toleration = "default-not-ready-toleration-seconds"
+	autoscaler = "horizontal-pod-autoscaler-sync-period"
+	inFlight   = "max-requests-inflight"
 
 	unsafeSysctls = "allowed-unsafe-sysctls"
 
@@ -64,6 +66,8 @@ func serverFlags() []cli.Flag {
 		&cli.DurationFlag{Name: grace, Value: config.NodeGracePeriod, Usage: "how long a node may be silent before it is marked as unreachable"},
 		&cli.Float64Flag{Name: rate, Value: config.NodeEvictionRate, Usage: "how many failed `NODES` a second begin to have their pods evicted"},
 		&cli.Int64Flag{Name: toleration, Value: config.TolerationSeconds, Usage: "`SECONDS` that a pod stays on a node that is not ready or not reachable, unless it says otherwise"},
+		&cli.IntFlag{Name: inFlight, Value: config.MaxInFlight, Usage: "how many `REQUESTS` the API answers at a time, shared out by FlowSchemas and PriorityLevelConfigurations"},
+		&cli.DurationFlag{Name: autoscaler, Value: config.AutoscalerPeriod, Usage: "how often HorizontalPodAutoscalers look at their pods"},
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
 		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
 	})
@@ -76,6 +80,10 @@ func checkNodeFlags(c *cli.Context) error {
 		return fmt.Errorf("--%s is how long a node may be silent, more than 0: not %s", grace, c.Duration(grace))
 	case c.Float64(rate) < 0:
 		return fmt.Errorf("--%s is 0 or more nodes a second, not %g", rate, c.Float64(rate))
+	case c.Int(inFlight) <= 0:
+		return fmt.Errorf("--%s is 1 or more, not %d", inFlight, c.Int(inFlight))
+	case c.Duration(autoscaler) <= 0:
+		return fmt.Errorf("--%s is more than 0, not %s", autoscaler, c.Duration(autoscaler))
 	case c.Int64(toleration) < 0:
 		return fmt.Errorf("--%s is 0 or more, not %d", toleration, c.Int64(toleration))
 	}
@@ -97,6 +105,8 @@ func readConfig(env *command.Env, c *cli.Context) (config.Config, error) {
 		StartLimit: c.Int("max-starts"), CrashBackoff: c.Duration("crash-backoff"), MaxBackoff: c.Duration("max-crash-backoff"),
 		DefaultTolerationSeconds: c.Int64(toleration), LogJSON: c.String("log-format") == "json",
 		NodeGracePeriod: c.Duration(grace), NodeEvictionRate: ptr.To(c.Float64(rate)),
+		AutoscalerPeriod:     c.Duration(autoscaler),
+		MaxInFlight:          c.Int(inFlight),
 		AllowedUnsafeSysctls: listed(c.String(unsafeSysctls)),
 		PodsByRouter:         c.Bool(byRouter),
 		ClientCAFile:         c.String(clientCA), TLSCertFile: c.String(tlsCert), TLSKeyFile: c.String(tlsKey),

@@ -178,6 +178,7 @@ func describers() map[schema.GroupKind]describer {
 		{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}:         typed(clusterRole),
 		{Group: "rbac.authorization.k8s.io", Kind: "ClusterRoleBinding"}:  typed(clusterRoleBinding),
 		{Group: "certificates.k8s.io", Kind: "CertificateSigningRequest"}: typed(certificateRequest),
+		{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}:           typed(autoscaler),
 	}
 }
 

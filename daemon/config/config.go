@@ -19,6 +19,12 @@ const (
 	NodeEvictionRate  = 0.1
 	TolerationSeconds = 300
 
+	// MaxInFlight is the sum of kube-apiserver's --max-requests-inflight and
+	// --max-mutating-requests-inflight.
+	MaxInFlight = 600
+	// AutoscalerPeriod is upstream's --horizontal-pod-autoscaler-sync-period.
+	AutoscalerPeriod = 15 * time.Second
+
 	// ClusterDomain is kubelet's --cluster-domain as everybody has it.
 	ClusterDomain = "cluster.local"
 	// PublishAddress is where services listen on this machine, FrontDoorPort where the front door does.
@@ -77,6 +83,10 @@ type Config struct {
 	// NodeEvictionRate is how many failed nodes a second begin to be evicted; nil for the default,
 	// 0 for none.
 	NodeEvictionRate *float64
+	// MaxInFlight is how many requests the API answers at a time; 0 for the default.
+	MaxInFlight int
+	// AutoscalerPeriod is how often HorizontalPodAutoscalers are looked at; 0 for the default.
+	AutoscalerPeriod time.Duration
 }
 
 // FrontDoor is where the front door listens, the zero value if there is none.

@@ -48,6 +48,7 @@ func Chain(r Reader, o Options) []registry.Admitter {
 		PodResize{r},
 		Escalation{Rules: rbac.RulesOf(r), Authorizer: may},
 		Certificates{may},
+		PodSecurity{r},
 		NewResourceQuota(r, o.Clock),
 	}
 }
@@ -96,6 +97,7 @@ var (
 	_ registry.Validator = PodResize{}
 	_ registry.Validator = Escalation{}
 	_ registry.Validator = Certificates{}
+	_ registry.Validator = PodSecurity{}
 	_ registry.Charger   = ResourceQuota{}
 	_ registry.Guard     = NamespaceLifecycle{}
 

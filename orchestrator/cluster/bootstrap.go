@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,8 +23,8 @@ import (
 )
 
 // Bootstrap makes what every cluster has from the start and is not there yet: the namespaces default,
-// kube-system, kube-public and kube-node-lease, the system's priority classes, the IngressClass of the
-// front door, the ServiceCIDR "kubernetes", and the Services of the API and of DNS.
+// kube-system, kube-public and kube-node-lease, the system's priority classes, the flow schemas and
+// priority levels of requests, the IngressClass of the front door, the ServiceCIDR "kubernetes", and the Services of the API and of DNS.
 //
 // services is the range of that ServiceCIDR when there is none. Services that are older than
 // ServiceCIDRs are given addresses of it, with an event each. One that is stored keeps its range: that is
@@ -40,6 +41,14 @@ func Bootstrap(ctx context.Context, r *registry.Registry, recorder controller.Re
 	}
 	for _, class := range manifests.SystemPriorityClasses() {
 		group.Go(func() error { return ensure(together, registry.For[*schedulingv1.PriorityClass](r), class) })
+	}
+	for _, level := range manifests.PriorityLevels() {
+		group.Go(func() error {
+			return ensure(together, registry.For[*flowcontrolv1.PriorityLevelConfiguration](r), level.DeepCopy())
+		})
+	}
+	for _, s := range manifests.FlowSchemas() {
+		group.Go(func() error { return ensure(together, registry.For[*flowcontrolv1.FlowSchema](r), s.DeepCopy()) })
 	}
 	group.Go(func() error { return ensure(together, registry.For[*networkingv1.IngressClass](r), ingressClass()) })
 	group.Go(func() error { return ensureRange(together, r, recorder, services) })
