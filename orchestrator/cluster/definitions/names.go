@@ -50,17 +50,16 @@ func settle(crd *extv1.CustomResourceDefinition, t taken, now metav1.Time) {
 	}
 	reason, message := accept(&crd.Status.AcceptedNames, crd.Spec.Names, t)
 	established := apihelpers.IsCRDConditionTrue(crd, extv1.Established)
-	switch {
-	case reason == "":
-		set(extv1.NamesAccepted, extv1.ConditionTrue, "NoConflicts", "no conflicts found")
-		if !established {
-			set(extv1.Established, extv1.ConditionTrue, "InitialNamesAccepted", "the initial names have been accepted")
-		}
-	default:
+	if reason != "" {
 		set(extv1.NamesAccepted, extv1.ConditionFalse, reason, message)
 		if !established {
 			set(extv1.Established, extv1.ConditionFalse, "NotAccepted", "not all names are accepted")
 		}
+		return
+	}
+	set(extv1.NamesAccepted, extv1.ConditionTrue, "NoConflicts", "no conflicts found")
+	if !established {
+		set(extv1.Established, extv1.ConditionTrue, "InitialNamesAccepted", "the initial names have been accepted")
 	}
 }
 
