@@ -399,7 +399,7 @@ func (d *daemon) settle(ctx context.Context) {
 // announce writes the kubeconfig once the objects that every cluster has exist, and then reports
 // that the daemon is ready. The listener has been accepting connections all along.
 func (d *daemon) announce(ctx context.Context, ready func() error) error {
-	if err := cluster.Bootstrap(ctx, d.registry, d.controllers.Recorder(cluster.ServicesComponent, ""), d.likelyServices()); err != nil {
+	if err := cluster.Bootstrap(registry.WithoutExtension(ctx), d.registry, d.controllers.Recorder(cluster.ServicesComponent, ""), d.likelyServices()); err != nil {
 		return err
 	}
 	close(d.started)

@@ -27,6 +27,22 @@ type Mutation interface {
 	Mutate(ctx context.Context) (changed bool, err error)
 }
 
+// WithoutExtension is for what must be stored before anybody can be asked: a daemon that starts can not
+// wait for webhooks that its own pods serve.
+func WithoutExtension(ctx context.Context) context.Context {
+	return context.WithValue(ctx, withoutExtension{}, true)
+}
+
+type withoutExtension struct{}
+
+// extension is who is asked about requests with a context, nil for nobody.
+func (r *Resource) extension(ctx context.Context) Extension {
+	if ctx.Value(withoutExtension{}) != nil {
+		return nil
+	}
+	return r.registry.options.Extension
+}
+
 // mutate has everybody look at the request who may change its object: the admitters, then the extension,
 // and all of them again when the extension has changed something.
 // https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#reinvocation-policy
@@ -39,7 +55,7 @@ func (r *Resource) mutate(ctx context.Context, request Request, reviewed bool) e
 
 // extend lets the extension change the request's object, with again between its rounds.
 func (r *Resource) extend(ctx context.Context, request Request, again func(context.Context, Request) error) error {
-	extension := r.registry.options.Extension
+	extension := r.extension(ctx)
 	if extension == nil {
 		return nil
 	}
@@ -61,7 +77,7 @@ func (r *Resource) extend(ctx context.Context, request Request, again func(conte
 
 // validation is the extension's, nil if it has nothing to say.
 func (r *Resource) validation(ctx context.Context, request Request) Validation {
-	extension := r.registry.options.Extension
+	extension := r.extension(ctx)
 	if extension == nil {
 		return nil
 	}

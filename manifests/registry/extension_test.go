@@ -146,6 +146,9 @@ func TestExtensionRefuses(t *testing.T) {
 	}}))
 	f.create(pod("p"))
 	refuse = true
+	if _, err := registry.For[*corev1.ConfigMap](f.Registry).Create(registry.WithoutExtension(f.ctx), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "c", Namespace: "default"}}); err != nil {
+		t.Errorf("without it: %v", err)
+	}
 	client := registry.For[*corev1.Pod](f.Registry)
 	_, created := client.Create(f.ctx, pod("other"))
 	_, updated := client.Update(f.ctx, "default", "p", func(p *corev1.Pod) error { p.Labels = map[string]string{"a": "b"}; return nil })
