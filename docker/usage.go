@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type Usage struct {
 	// drop.
 	Memory int64
 }
+
+// usagePatience is how long a first reading is waited for.
+const usagePatience = 5 * time.Second
 
 // Usage reads the counters of containers, named by ID. Those that do not run are left out. Where
 // the containers' cgroups are files of this machine they are read there, in some 50 µs a container;
@@ -39,8 +43,13 @@ func (e *Engine) Usage(ctx context.Context, ids []string) (map[string]Usage, err
 	for _, id := range elsewhere {
 		e.followed(id) // all at once
 	}
+	bounded, cancel := context.WithTimeout(ctx, usagePatience)
+	defer cancel()
 	for _, id := range elsewhere {
-		u, ok, err := e.streamed(ctx, id)
+		u, ok, err := e.streamed(bounded, id)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			continue // it may be paused: nothing is known of it
+		}
 		if err != nil {
 			return found, err
 		}

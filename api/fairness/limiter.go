@@ -95,7 +95,7 @@ func (l *limiter) take(c class, seats int, queuing *flowcontrolv1.QueuingConfigu
 		close(turn)
 		return turn
 	}
-	if queuing == nil || of.size >= int(queuing.Queues*queuing.QueueLengthLimit) || len(of.waiting[c.flow]) >= int(queuing.HandSize*queuing.QueueLengthLimit) {
+	if queuing == nil || of.size >= room(queuing.Queues, queuing) || len(of.waiting[c.flow]) >= room(queuing.HandSize, queuing) {
 		return nil
 	}
 	if len(of.waiting[c.flow]) == 0 {
@@ -104,6 +104,11 @@ func (l *limiter) take(c class, seats int, queuing *flowcontrolv1.QueuingConfigu
 	of.waiting[c.flow] = append(of.waiting[c.flow], turn)
 	of.size++
 	return turn
+}
+
+// room is how many requests may wait in so many queues.
+func room(queues int32, q *flowcontrolv1.QueuingConfiguration) int {
+	return int(queues) * int(q.QueueLengthLimit)
 }
 
 // giveUp removes a request that waits no longer. It reports false if the request has its seat already.
