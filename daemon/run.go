@@ -31,6 +31,7 @@ import (
 	"skiff/manifests/rbac"
 	"skiff/manifests/registry"
 	"skiff/manifests/tokens"
+	"skiff/manifests/webhook"
 	"skiff/network"
 	"skiff/network/publish"
 	"skiff/orchestrator"
@@ -178,10 +179,11 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 		return err
 	}
 	d.documents = documents
-	extension := d.makeExtension()
+	caller := webhook.NewCaller(d.dialService)
+	extension := d.makeExtension(caller)
 	tolerated := d.config.DefaultTolerationSeconds
 	d.registry = registry.New(registry.Options{
-		Store: d.store, Clock: clock.RealClock{}, Extension: extension,
+		Store: d.store, Clock: clock.RealClock{}, Extension: extension, ConversionWebhook: conversions{caller},
 		Admission: admission.Chain(d.store, admission.Options{NotReadySeconds: &tolerated, UnreachableSeconds: &tolerated}),
 	})
 	extension.Attach(d.registry)

@@ -18,9 +18,9 @@ import (
 )
 
 // makeExtension makes the part of admission that is configured through the API.
-func (d *daemon) makeExtension() *dynamic.Extension {
+func (d *daemon) makeExtension(caller *webhook.Caller) *dynamic.Extension {
 	return dynamic.New(dynamic.Options{
-		Reader: d.store, Caller: webhook.NewCaller(d.dialService), Types: d.documents.TypeConverter(), Logger: d.log,
+		Reader: d.store, Caller: caller, Types: d.documents.TypeConverter(), Logger: d.log,
 	})
 }
 

@@ -1,0 +1,33 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	extv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/utils/ptr"
+
+	"skiff/manifests/webhook"
+)
+
+// conversionTime is how long a conversion webhook may take: upstream's, which no definition changes
+// (pkg/apiserver/conversion/webhook_converter.go in k8s.io/apiextensions-apiserver).
+const conversionTime = 30 * time.Second
+
+// conversions asks the webhooks that convert custom resources.
+type conversions struct{ caller *webhook.Caller }
+
+// Convert implements custom.Webhook.
+func (c conversions) Convert(ctx context.Context, config *extv1.WebhookClientConfig, review *extv1.ConversionReview) (*extv1.ConversionReview, error) {
+	ctx, cancel := context.WithTimeout(ctx, conversionTime)
+	defer cancel()
+	target := webhook.Target{URL: ptr.Deref(config.URL, ""), CABundle: config.CABundle}
+	if s := config.Service; s != nil {
+		target.Service = &webhook.Service{Namespace: s.Namespace, Name: s.Name, Path: ptr.Deref(s.Path, ""), Port: ptr.Deref(s.Port, 0)}
+	}
+	var answer extv1.ConversionReview
+	if err := c.caller.Call(ctx, target, review, &answer); err != nil {
+		return nil, err
+	}
+	return &answer, nil
+}
