@@ -179,6 +179,9 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 		return err
 	}
 	d.documents = documents
+	if err := d.makeIdentity(); err != nil {
+		return err
+	}
 	caller := webhook.NewCaller(d.dialService)
 	extension := d.makeExtension(caller)
 	tolerated := d.config.DefaultTolerationSeconds
@@ -189,9 +192,6 @@ func (d *daemon) wire(metrics *prometheus.Registry) error {
 	extension.Attach(d.registry)
 	name, err := nodeName(d.config)
 	if err != nil {
-		return err
-	}
-	if err := d.makeIdentity(); err != nil {
 		return err
 	}
 	d.meter = d.newMeter(name)

@@ -21,6 +21,7 @@ import (
 func (d *daemon) makeExtension(caller *webhook.Caller) *dynamic.Extension {
 	return dynamic.New(dynamic.Options{
 		Reader: d.store, Caller: caller, Types: d.documents.TypeConverter(), Logger: d.log,
+		Authorizer: d.authorizer, Custom: d.customAdmission,
 	})
 }
 

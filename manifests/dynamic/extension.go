@@ -31,6 +31,8 @@ type Reader interface {
 // Resources finds the parameters of policies; *registry.Registry is one.
 type Resources interface {
 	Kinds() []*manifests.Kind
+	// CustomKind finds the kind of a custom resource by any served version of it; nil if there is none.
+	CustomKind(schema.GroupVersionKind) *manifests.Kind
 	Resource(schema.GroupResource) *registry.Resource
 }
 

@@ -29,6 +29,9 @@ func (e *Extension) paramKind(k *arv1.ParamKind) (*manifests.Kind, error) {
 			}
 		}
 	}
+	if kind := e.resources.CustomKind(gvk); kind != nil {
+		return kind, nil
+	}
 	return nil, fmt.Errorf("failed to find resource referenced by paramKind: '%v'", gvk)
 }
 
