@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"skiff/manifests"
 	"skiff/manifests/registry"
 	"skiff/orchestrator/controller"
 	"skiff/store"
@@ -33,23 +34,32 @@ func (c *Controller) findTarget(a *autoscalingv2.HorizontalPodAutoscaler) (targe
 	if err != nil {
 		return target{}, err
 	}
-	for _, kind := range c.options.Registry.Kinds() {
-		if kind.GVK.GroupKind() != (schema.GroupKind{Group: gv.Group, Kind: ref.Kind}) {
-			continue
-		}
-		t := target{resource: c.options.Registry.Resource(kind.GroupResource()), namespace: a.Namespace, name: ref.Name}
-		if kind.Scale == nil {
-			return target{}, errors.New("the server could not find the requested resource")
-		}
-		obj, err := t.resource.Get(t.namespace, t.name)
-		if err != nil {
-			return target{}, err
-		}
-		scale := kind.Scale.Get(obj)
-		t.want, t.have, t.selector = scale.Spec.Replicas, scale.Status.Replicas, scale.Status.Selector
-		return t, nil
+	kind := c.kindOf(gv.WithKind(ref.Kind))
+	switch {
+	case kind == nil:
+		return target{}, fmt.Errorf("no matches for kind %q in group %q", ref.Kind, gv.Group)
+	case kind.Scale == nil:
+		return target{}, errors.New("the server could not find the requested resource")
 	}
-	return target{}, fmt.Errorf("no matches for kind %q in group %q", ref.Kind, gv.Group)
+	t := target{resource: c.options.Registry.Resource(kind.GroupResource()), namespace: a.Namespace, name: ref.Name}
+	obj, err := t.resource.Get(t.namespace, t.name)
+	if err != nil {
+		return target{}, err
+	}
+	scale := kind.Scale.Get(obj)
+	t.want, t.have, t.selector = scale.Spec.Replicas, scale.Status.Replicas, scale.Status.Selector
+	return t, nil
+}
+
+// kindOf finds a kind by any of its versions, nil if there is none. Versions of built-in kinds that are
+// no longer served lead to it too.
+func (c *Controller) kindOf(gvk schema.GroupVersionKind) *manifests.Kind {
+	for _, kind := range c.options.Registry.Kinds() {
+		if kind.GVK.GroupKind() == gvk.GroupKind() {
+			return kind
+		}
+	}
+	return c.options.Registry.CustomKind(gvk)
 }
 
 // setReplicas scales a target that wants as many replicas as it did when it was looked at.
