@@ -3,15 +3,21 @@ package up
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
+	"skiff/cli/client"
 	"skiff/cli/command"
 	"skiff/cli/diagnosis"
 	"skiff/cli/node"
+	"skiff/cli/pods"
+	"skiff/cli/resource"
 	"skiff/manifests/podfacts"
 )
 
@@ -156,12 +162,36 @@ func (r *runner) snapshot(ctx context.Context) (snapshot, error) {
 		if w.kind() != "Job" {
 			continue
 		}
+		r.catchUp(ctx, &s, w)
 		for _, p := range s.podsOf(w) {
 			r.ended.Note(ctx, p)
 		}
 	}
 	s.ended = r.ended.Last()
 	return s, broken
+}
+
+// catchUp asks for the pods of a job that has failed and of which no pod is known to have: jobs and pods
+// are watched apart, and the news of the one may come before that of the other.
+func (r *runner) catchUp(ctx context.Context, s *snapshot, w workload) {
+	j := &batchv1.Job{}
+	if w.value == nil || client.Into(w.value, j) != nil || diagnosis.JobFailed(j) == "" {
+		return
+	}
+	if last, _ := diagnosis.LastFailed(s.podsOf(w)); last != nil {
+		return
+	}
+	if _, known := r.ended.Last()[j.UID]; known {
+		return
+	}
+	all, err := pods.Finder{Client: r.client}.All(ctx, resource.Object{Ref: w.Ref, Value: w.value})
+	if err != nil {
+		return // the job's own reason is told all the same
+	}
+	for i := range all {
+		p := &all[i]
+		s.pods = append(slices.DeleteFunc(s.pods, func(old *corev1.Pod) bool { return old.UID == p.UID }), p)
+	}
 }
 
 // timedOut names what was not up in time, and why a pod was not ready.
