@@ -9,7 +9,6 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"skiff/manifests"
-	"skiff/manifests/registry"
 )
 
 // Approval serves the approval subresource of CertificateSigningRequests: reads give the whole
@@ -34,11 +33,7 @@ func (a *Approval) Get(ctx context.Context, name string, o *metav1.GetOptions) (
 
 // Update implements rest.Updater.
 func (a *Approval) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, _ rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc, _ bool, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return a.main.update(ctx, name, info, registry.UpdateOptions{
-		Subresource:    manifests.SubresourceApproval,
-		DryRun:         isDryRun(o.DryRun),
-		ValidateUpdate: validateTwo(validate),
-	})
+	return a.main.updatePart(ctx, manifests.SubresourceApproval, name, info, validate, o)
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.

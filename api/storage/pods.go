@@ -117,12 +117,7 @@ func (c *EphemeralContainers) Get(ctx context.Context, name string, o *metav1.Ge
 
 // Update implements rest.Updater.
 func (c *EphemeralContainers) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, _ rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc, _ bool, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return c.main.update(ctx, name, info, registry.UpdateOptions{
-		Subresource:    manifests.SubresourceEphemeral,
-		DryRun:         isDryRun(o.DryRun),
-		Options:        o,
-		ValidateUpdate: validateTwo(validate),
-	})
+	return c.main.updatePart(ctx, manifests.SubresourceEphemeral, name, info, validate, o)
 }
 
 // New implements rest.Storage.
@@ -138,12 +133,7 @@ func (r *Resize) Get(ctx context.Context, name string, o *metav1.GetOptions) (ru
 
 // Update implements rest.Updater.
 func (r *Resize) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, _ rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc, _ bool, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return r.main.update(ctx, name, info, registry.UpdateOptions{
-		Subresource:    manifests.SubresourceResize,
-		DryRun:         isDryRun(o.DryRun),
-		Options:        o,
-		ValidateUpdate: validateTwo(validate),
-	})
+	return r.main.updatePart(ctx, manifests.SubresourceResize, name, info, validate, o)
 }
 
 // GetResetFieldsFilter implements rest.ResetFieldsFilterStrategy: whoever resizes owns what can be

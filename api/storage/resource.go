@@ -127,6 +127,16 @@ func (r *Resource) update(ctx context.Context, name string, info rest.UpdatedObj
 	return out, created, err
 }
 
+// updatePart updates an object by way of one of its subresources, which never creates it.
+func (r *Resource) updatePart(ctx context.Context, subresource, name string, info rest.UpdatedObjectInfo, validate rest.ValidateObjectUpdateFunc, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return r.update(ctx, name, info, registry.UpdateOptions{
+		Subresource:    subresource,
+		DryRun:         isDryRun(o.DryRun),
+		Options:        o,
+		ValidateUpdate: validateTwo(validate),
+	})
+}
+
 // Delete implements rest.GracefulDeleter. It answers with a Status when the object is gone at once,
 // unless the kind says otherwise, and with the object when its deletion takes longer.
 func (r *Resource) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, o *metav1.DeleteOptions) (runtime.Object, bool, error) {

@@ -9,7 +9,6 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"skiff/manifests"
-	"skiff/manifests/registry"
 )
 
 // Status serves the status subresource: reads give the whole object, writes change its status
@@ -41,12 +40,7 @@ func (s *Status) Get(ctx context.Context, name string, o *metav1.GetOptions) (ru
 
 // Update implements rest.Updater.
 func (s *Status) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, _ rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc, _ bool, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return s.main.update(ctx, name, info, registry.UpdateOptions{
-		Subresource:    manifests.SubresourceStatus,
-		DryRun:         isDryRun(o.DryRun),
-		Options:        o,
-		ValidateUpdate: validateTwo(validate),
-	})
+	return s.main.updatePart(ctx, manifests.SubresourceStatus, name, info, validate, o)
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.
@@ -67,12 +61,7 @@ func (f *Finalize) Destroy() {}
 
 // Update implements rest.Updater.
 func (f *Finalize) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, _ rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc, _ bool, o *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return f.main.update(ctx, name, info, registry.UpdateOptions{
-		Subresource:    manifests.SubresourceFinalize,
-		DryRun:         isDryRun(o.DryRun),
-		Options:        o,
-		ValidateUpdate: validateTwo(validate),
-	})
+	return f.main.updatePart(ctx, manifests.SubresourceFinalize, name, info, validate, o)
 }
 
 // GetResetFields implements rest.ResetFieldsStrategy.
