@@ -10,10 +10,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"skiff/manifests/dynamic"
 	"skiff/manifests/registry"
+	"skiff/manifests/servicefacts"
 	"skiff/manifests/webhook"
 )
 
@@ -51,43 +51,26 @@ func (d *daemon) dialService(ctx context.Context, namespace, name string, port i
 }
 
 func (d *daemon) dialEndpoint(ctx context.Context, s *corev1.Service, port string) (net.Conn, error) {
-	type endpoint struct {
-		of   *discoveryv1.Endpoint
-		port int32
-	}
-	var ready []endpoint
-	selector := labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: s.Name})
-	for _, slice := range registry.For[*discoveryv1.EndpointSlice](d.registry).List(s.Namespace, selector) {
-		for _, p := range slice.Ports {
-			if p.Port == nil || p.Name == nil || *p.Name != port {
-				continue
-			}
-			for i := range slice.Endpoints {
-				if c := slice.Endpoints[i].Conditions.Ready; c == nil || *c {
-					ready = append(ready, endpoint{&slice.Endpoints[i], *p.Port})
-				}
-			}
-		}
-	}
+	all := registry.For[*discoveryv1.EndpointSlice](d.registry).ByIndex(registry.IndexService, registry.ServiceOf(s.Namespace, s.Name))
+	ready := servicefacts.Ready(all, port)
 	if len(ready) == 0 {
 		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", s.Name))
 	}
-	chosen := ready[rand.IntN(len(ready))]
-	return d.dialReady(ctx, s.Namespace, chosen.of, chosen.port)
+	return d.dialReady(ctx, s.Namespace, ready[rand.IntN(len(ready))])
 }
 
 // dialReady goes to a pod by way of its agent, which knows whether it is really there, and to another
 // endpoint by its address.
-func (d *daemon) dialReady(ctx context.Context, namespace string, e *discoveryv1.Endpoint, port int32) (net.Conn, error) {
+func (d *daemon) dialReady(ctx context.Context, namespace string, e servicefacts.Endpoint) (net.Conn, error) {
 	if e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
 		pod, err := registry.For[*corev1.Pod](d.registry).Get(namespace, e.TargetRef.Name)
 		if err != nil {
 			return nil, err
 		}
-		return podStreams{d.fleet}.Dial(ctx, pod, port)
+		return podStreams{d.fleet}.Dial(ctx, pod, e.Port)
 	}
 	if len(e.Addresses) == 0 {
 		return nil, apierrors.NewServiceUnavailable("an endpoint has no address")
 	}
-	return d.dial(ctx, "tcp", net.JoinHostPort(e.Addresses[0], strconv.Itoa(int(port))))
+	return d.dial(ctx, "tcp", net.JoinHostPort(e.Addresses[0], strconv.Itoa(int(e.Port))))
 }

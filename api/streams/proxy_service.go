@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apiserver/pkg/registry/rest"
+
+	"skiff/manifests/servicefacts"
 )
 
 // Backends finds the pods behind services, in the namespace of a request.
@@ -99,27 +101,18 @@ func (p *ServiceProxy) backends(ctx context.Context, name, port string) ([]targe
 // listed are the ready endpoints of a service's slices that are pods.
 func (p *ServiceProxy) listed(ctx context.Context, service, port string) []target {
 	var all []target
-	for _, slice := range p.Backends.Slices(ctx, service) {
-		at := slices.IndexFunc(slice.Ports, func(s discoveryv1.EndpointPort) bool {
-			return s.Name != nil && *s.Name == port && s.Port != nil
-		})
-		if at < 0 {
-			continue
-		}
-		for i := range slice.Endpoints {
-			if pod := p.behind(ctx, &slice.Endpoints[i]); pod != nil {
-				all = append(all, target{pod: pod, port: *slice.Ports[at].Port})
-			}
+	for _, e := range servicefacts.Ready(p.Backends.Slices(ctx, service), port) {
+		if pod := p.behind(ctx, e.Endpoint); pod != nil {
+			all = append(all, target{pod: pod, port: e.Port})
 		}
 	}
 	return all
 }
 
-// behind is the pod that an endpoint is, nil when it is none, is not ready, or has another address
-// by now: an address alone could be anybody's.
+// behind is the pod that an endpoint is, nil when it is none, or has another address by now: an address
+// alone could be anybody's.
 func (p *ServiceProxy) behind(ctx context.Context, e *discoveryv1.Endpoint) *corev1.Pod {
-	notReady := e.Conditions.Ready != nil && !*e.Conditions.Ready
-	if notReady || e.TargetRef == nil || e.TargetRef.Kind != "Pod" || len(e.Addresses) == 0 {
+	if e.TargetRef == nil || e.TargetRef.Kind != "Pod" || len(e.Addresses) == 0 {
 		return nil
 	}
 	pod, err := p.Lookup(ctx, e.TargetRef.Name)
