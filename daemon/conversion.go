@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	arv1 "k8s.io/api/admissionregistration/v1"
 	extv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/utils/ptr"
 
 	"skiff/manifests/webhook"
 )
@@ -21,10 +21,7 @@ type conversions struct{ caller *webhook.Caller }
 func (c conversions) Convert(ctx context.Context, config *extv1.WebhookClientConfig, review *extv1.ConversionReview) (*extv1.ConversionReview, error) {
 	ctx, cancel := context.WithTimeout(ctx, conversionTime)
 	defer cancel()
-	target := webhook.Target{URL: ptr.Deref(config.URL, ""), CABundle: config.CABundle}
-	if s := config.Service; s != nil {
-		target.Service = &webhook.Service{Namespace: s.Namespace, Name: s.Name, Path: ptr.Deref(s.Path, ""), Port: ptr.Deref(s.Port, 0)}
-	}
+	target := webhook.TargetOf(arv1.WebhookClientConfig{URL: config.URL, Service: (*arv1.ServiceReference)(config.Service), CABundle: config.CABundle})
 	var answer extv1.ConversionReview
 	if err := c.caller.Call(ctx, target, review, &answer); err != nil {
 		return nil, err

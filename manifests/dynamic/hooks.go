@@ -64,29 +64,12 @@ func newHooks(o store.Object, kind string, all []arv1.MutatingWebhook) []*hook {
 	for i, h := range all {
 		made := &hook{
 			MutatingWebhook: h, configuration: o.GetName(), key: fmt.Sprintf("%s/%s/%d", o.GetName(), h.Name, i), kind: kind,
-			target: targetOf(h.ClientConfig), rules: named(h.Rules), selectors: newSelectors(h.NamespaceSelector, h.ObjectSelector),
+			target: webhook.TargetOf(h.ClientConfig), rules: named(h.Rules), selectors: newSelectors(h.NamespaceSelector, h.ObjectSelector),
 		}
 		made.conditions = sync.OnceValue(made.compile)
 		out[i] = made
 	}
 	return out
-}
-
-func targetOf(c arv1.WebhookClientConfig) webhook.Target {
-	t := webhook.Target{CABundle: c.CABundle}
-	if c.URL != nil {
-		t.URL = *c.URL
-	}
-	if s := c.Service; s != nil {
-		t.Service = &webhook.Service{Namespace: s.Namespace, Name: s.Name}
-		if s.Path != nil {
-			t.Service.Path = *s.Path
-		}
-		if s.Port != nil {
-			t.Service.Port = *s.Port
-		}
-	}
-	return t
 }
 
 // compile makes a matcher of the match conditions.

@@ -1,5 +1,5 @@
 // Package webhook calls webhooks: it posts one object as JSON, to a URL or to a Service, and reads the
-// other from the answer. Admission and the conversion of custom resources share it; it knows neither.
+// other from the answer. Admission and the conversion of custom resources share it; it knows nothing of their reviews.
 package webhook
 
 import (

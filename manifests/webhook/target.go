@@ -9,8 +9,10 @@ import (
 	"strconv"
 	"strings"
 
+	arv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 )
 
 // DefaultPort is the port of a Service that says none.
@@ -23,6 +25,16 @@ type Target struct {
 	// CABundle are the authorities, as PEM, of which one must have issued the webhook's certificate; the
 	// machine's own if it is empty.
 	CABundle []byte
+}
+
+// TargetOf is the webhook that a configuration says how to reach. Those of custom resources' definitions
+// have the same fields.
+func TargetOf(c arv1.WebhookClientConfig) Target {
+	t := Target{URL: ptr.Deref(c.URL, ""), CABundle: c.CABundle}
+	if s := c.Service; s != nil {
+		t.Service = &Service{Namespace: s.Namespace, Name: s.Name, Path: ptr.Deref(s.Path, ""), Port: ptr.Deref(s.Port, 0)}
+	}
+	return t
 }
 
 // Service is a webhook's Service, on whose own name its certificate must be: NAME.NAMESPACE.svc.
