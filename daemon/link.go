@@ -162,8 +162,11 @@ func addressIn(services netip.Prefix, s *corev1.Service, number uint64) netip.Ad
 
 // nodeAddress is what gives a node's InternalIP: the address at which pods find the engine's machine,
 // on which all nodes are, if it is this one; else one that the router serves. Until the network is
-// known it is the machine's own.
+// known it is the machine's own, as it always is without an engine.
 func (d *daemon) nodeAddress(name string) func() netip.Addr {
+	if d.network == nil {
+		return remembered(hostIP, hostIPAge)
+	}
 	machine := hostIP()
 	return func() netip.Addr {
 		switch l := d.network.Layout(); {

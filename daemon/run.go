@@ -255,25 +255,19 @@ func (d *daemon) makeAgent(name string, build version.Info, metrics prometheus.R
 	if own.MemoryDir != "" {
 		own.MemoryDir = filepath.Join(own.MemoryDir, name)
 	}
-	if d.engine != nil {
-		own.HostIP = d.nodeAddress(name)
-	}
+	own.HostIP = d.nodeAddress(name)
 	own.Name, own.Recorder, own.VolumeDir = name, d.controllers.Recorder("kubelet", name), d.config.Dir.Volumes()
 	if d.engine == nil {
 		own = fleet.Simulated(own)
 	}
 	d.agent = node.New(own)
-	var hostIPs func(string) func() netip.Addr
-	if d.engine != nil {
-		hostIPs = d.nodeAddress
-	}
 	d.fleet = fleet.New(fleet.Options{
 		OwnSimulated: d.engine == nil,
 		Registry:     d.registry, Feeds: d.controllers.Feeds(), Own: d.agent, Logger: d.log, Metrics: d.controllers.Metrics(),
 		Provider: fleet.NewProvider(fleet.ProviderOptions{
 			Node: shared, Dir: d.config.Dir.VirtualNodes(), Logger: d.log,
 			Recorder: func(name string) node.Recorder { return d.controllers.Recorder("kubelet", name) },
-			HostIP:   hostIPs,
+			HostIP:   d.nodeAddress,
 		}),
 	})
 	return nil

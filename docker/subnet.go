@@ -61,18 +61,19 @@ func (e *Engine) LikelyLayout() Layout {
 			subnet = free[0]
 		}
 	}
-	l, err := Divide(subnet)
-	if err != nil {
-		panic(err) // Connect has checked the one, and chosen ones are large enough
-	}
-	return l
+	return divided(subnet) // Connect has checked a subnet that was asked for
 }
 
 // DefaultLayout is the layout of an instance's network on an engine without any other.
 func DefaultLayout() Layout {
-	l, err := Divide(nthSubnet(ranges[0], 0))
+	return divided(nthSubnet(ranges[0], 0))
+}
+
+// divided is the layout of a subnet that is known to be large enough, as those of ranges are.
+func divided(subnet netip.Prefix) Layout {
+	l, err := Divide(subnet)
 	if err != nil {
-		panic(err) // those of ranges are large enough
+		panic(err)
 	}
 	return l
 }
