@@ -51,8 +51,12 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// start starts a daemon and returns when its API answers.
-func start(o options, dir string) (*server, error) {
+// start starts a daemon, with a data directory of its own, and returns when its API answers.
+func start(o options) (*server, error) {
+	dir, err := os.MkdirTemp("", "skifftest-")
+	if err != nil {
+		return nil, fmt.Errorf("making a data directory: %w", err)
+	}
 	s := &server{options: o, dir: dir, log: &log{}, ended: make(chan struct{})}
 	if err := s.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting skiff (%s; the variable SKIFF names another program): %w", o.program, err), os.RemoveAll(dir))

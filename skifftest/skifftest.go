@@ -13,7 +13,6 @@
 package skifftest
 
 import (
-	"errors"
 	"os"
 	"sync"
 	"testing"
@@ -59,27 +58,16 @@ func gather(given []Option) options {
 // The config is the administrator's, without a limit on requests.
 func Start(t testing.TB, given ...Option) *rest.Config {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "skifftest-") // t.TempDir is longer than a socket's name may be, and is removed too early
-	if err != nil {
-		t.Fatalf("making a data directory: %v", err)
-	}
-	s, err := start(gather(given), dir)
+	s, err := start(gather(given))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
-			s.dump(t)
-		}
 		if err := s.stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	config, err := s.config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return config
+	return s.serve(t)
 }
 
 // shared is the daemon of all tests of a binary.
@@ -121,12 +109,18 @@ func Shared(t testing.TB) *rest.Config {
 		t.Fatal("skifftest.Shared needs skifftest.Main in TestMain: somebody has to end the daemon")
 	}
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = startShared()
+		shared.server, shared.err = start(gather(shared.options))
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	s := shared.server
+	return shared.server.serve(t)
+}
+
+// serve returns the config for a test, which leaves what there was if it fails. The daemon has to run until
+// the test's cleanup.
+func (s *server) serve(t testing.TB) *rest.Config {
+	t.Helper()
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.dump(t)
@@ -137,14 +131,6 @@ func Shared(t testing.TB) *rest.Config {
 		t.Fatal(err)
 	}
 	return config
-}
-
-func startShared() (*server, error) {
-	dir, err := os.MkdirTemp("", "skifftest-")
-	if err != nil {
-		return nil, errors.Join(errors.New("making a data directory"), err)
-	}
-	return start(gather(shared.options), dir)
 }
 
 // config reads how the daemon is reached.
