@@ -79,12 +79,12 @@ func preparePod(p *core.Pod) {
 func podUpdate() update[core.Pod] {
 	return update[core.Pod]{
 		prepare: func(p, old *core.Pod) {
-			p.Status = old.Status
 			if p.Spec.Resources == nil && old.Spec.Resources != nil {
 				// A client that does not know of pod-level resources drops them.
 				p.Spec.Resources = old.Spec.Resources.DeepCopy()
 			}
 			podutil.DropDisabledPodFields(p, old)
+			p.Status = old.Status // last: it is shared, and what comes before writes into it
 			bump(&p.Generation, p.Generation, &p.Spec, &old.Spec)
 		},
 		validate: func(_ context.Context, p, old *core.Pod) field.ErrorList {
@@ -100,10 +100,11 @@ func podEphemeralUpdate() update[core.Pod] {
 	return update[core.Pod]{
 		prepare: func(p, old *core.Pod) {
 			ephemeral := p.Spec.EphemeralContainers
-			p.Spec, p.Status = *old.Spec.DeepCopy(), old.Status
+			p.Spec = *old.Spec.DeepCopy()
 			metav1.ResetObjectMetaForStatus(&p.ObjectMeta, &old.ObjectMeta)
 			p.Spec.EphemeralContainers = ephemeral
 			podutil.DropDisabledPodFields(p, old)
+			p.Status = old.Status // last, as in podUpdate
 			bump(&p.Generation, p.Generation, &p.Spec, &old.Spec)
 		},
 		validate: func(_ context.Context, p, old *core.Pod) field.ErrorList {
@@ -119,9 +120,10 @@ func podEphemeralUpdate() update[core.Pod] {
 func podResize() update[core.Pod] {
 	return update[core.Pod]{
 		prepare: func(p, old *core.Pod) {
-			if containers, init, same := resized(&p.Spec, &old.Spec); same {
+			containers, init, same := resized(&p.Spec, &old.Spec)
+			if same {
 				resources := p.Spec.Resources
-				p.Spec, p.Status = *old.Spec.DeepCopy(), old.Status
+				p.Spec = *old.Spec.DeepCopy()
 				metav1.ResetObjectMetaForStatus(&p.ObjectMeta, &old.ObjectMeta)
 				p.Spec.Containers, p.Spec.InitContainers, p.Spec.Resources = containers, init, resources
 			}
@@ -133,6 +135,9 @@ func podResize() update[core.Pod] {
 				podutil.DefaultPodLevelResources(p)
 			}
 			podutil.DropDisabledPodFields(p, old)
+			if same {
+				p.Status = old.Status // last, as in podUpdate
+			}
 			bump(&p.Generation, p.Generation, &p.Spec, &old.Spec)
 		},
 		validate: func(_ context.Context, p, old *core.Pod) field.ErrorList {

@@ -3,6 +3,7 @@ package manifests
 import (
 	"context"
 	"reflect"
+	"sync"
 	"testing"
 )
 
@@ -610,6 +611,27 @@ template: {spec: {runtimeClassName: x, containers: [{name: a, image: i}]}}
 			if !reflect.DeepEqual(old, before) {
 				t.Error("the old object was changed")
 			}
+		})
+	}
+}
+
+// TestPodUpdatesLeaveTheOldPodToItsReaders updates a pod while somebody reads it as it is stored. A
+// write that leaves the value as it was is a race all the same, and only the race detector sees it.
+func TestPodUpdatesLeaveTheOldPodToItsReaders(t *testing.T) {
+	const manifest = `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: d, uid: u, resourceVersion: "1"}
+spec: {containers: [{name: a, image: i, volumeMounts: [{name: v, mountPath: /v}]}], volumes: [{name: v, emptyDir: {}}]}
+status: {containerStatuses: [{name: a, image: i, imageID: "", volumeMounts: [{name: v, mountPath: /v}]}]}
+`
+	for _, subresource := range []string{SubresourceNone, SubresourceStatus, SubresourceEphemeral, SubresourceResize} {
+		t.Run("subresource "+subresource, func(t *testing.T) {
+			old, obj := parse(t, manifest), parse(t, manifest)
+			var reader sync.WaitGroup
+			reader.Go(func() { old.DeepCopyObject() })
+			wantText(t, verdict(kindOf(t, obj).Update(context.Background(), obj, old, subresource)), "")
+			reader.Wait()
 		})
 	}
 }
