@@ -147,12 +147,11 @@ worker-3  virtual  Ready                     6/250  *    *       *`)
 		t.Errorf("rm printed %q", got)
 	}
 	awaitOnNodes(t, c, soon, "worker-1=6")
-	if left := d.Containers("skiff/node=worker-3"); len(left) > 0 {
-		t.Errorf("%d containers of the removed node are left", len(left))
-	}
-	if _, err := os.Stat(filepath.Join(d.DataDir, "nodes", "worker-3")); !os.IsNotExist(err) {
-		t.Errorf("volumes of the removed node are left: %v", err)
-	}
+	// rm waits for the containers' end; they and their volumes are removed after the node.
+	harness.Until(t, soon, "the removed node's containers and volumes are gone", func() bool {
+		_, err := os.Stat(filepath.Join(d.DataDir, "nodes", "worker-3"))
+		return len(d.Containers("skiff/node=worker-3")) == 0 && os.IsNotExist(err)
+	})
 	for _, verb := range []string{"stop", "rm"} {
 		if r := c.Try("", "node", verb, "machine"); r.Code != 1 || !strings.Contains(r.Err, "it is a machine itself") {
 			t.Errorf("node %s machine: exit %d, %q", verb, r.Code, r.Err)
