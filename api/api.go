@@ -71,6 +71,8 @@ type Options struct {
 	// Authenticator says who makes a request, and Authorizer whether they may.
 	Authenticator authenticator.Request
 	Authorizer    Authorizer
+	// Auditing says which requests are recorded. It may be nil; then none are.
+	Auditing *filters.Auditing
 	// Tokens issues and checks the tokens of service accounts. It may be nil; then there are none.
 	Tokens *tokens.Issuer
 	// PodStreams may be nil; then pods have neither logs nor streams.
@@ -149,7 +151,9 @@ func (s *Server) filtered(routes http.Handler) http.Handler {
 		InFlight: o.MaxInFlight, Errors: errs,
 	})
 	h = filters.Impersonate(h, errs, o.Authorizer)
-	h = filters.Authenticate(h, errs, o.Authenticator, openToAll, o.Logger)
+	h = filters.Audit(h, errs, o.Auditing)
+	refused := filters.Audit(filters.Unauthorized(errs), errs, o.Auditing)
+	h = filters.Authenticate(h, refused, o.Authenticator, openToAll, o.Logger)
 	h = s.endable(h)
 	h = filters.Deadline(h, errs, o.RequestTimeout)
 	h = filters.Context(h, errs, o.Clock, o.Logger)

@@ -22,6 +22,7 @@ import (
 	"skiff/api"
 	"skiff/api/authn"
 	"skiff/api/credentials"
+	"skiff/api/filters"
 	"skiff/api/openapi"
 	"skiff/daemon/config"
 	"skiff/daemon/datadir"
@@ -105,7 +106,10 @@ type daemon struct {
 	agent       *node.Agent
 	fleet       *fleet.Fleet
 	jobLogs     *joblog.Keeper
-	api         *api.Server
+	// auditing, and the file that it writes to, are nil in a daemon that records no requests.
+	auditing  *filters.Auditing
+	auditFile *os.File
+	api       *api.Server
 	// started is closed when the objects that every cluster has exist, roleful when its roles do too.
 	started, roleful chan struct{}
 	listener         net.Listener
@@ -135,6 +139,7 @@ func assemble(ctx context.Context, c config.Config, log *slog.Logger) (*daemon, 
 		return nil, errors.Join(err, d.listener.Close())
 	}
 	for _, step := range []func() error{
+		func() (err error) { d.auditing, d.auditFile, err = openAudit(c); return err },
 		func() (err error) { d.store, err = openStore(c, log, metrics); return err },
 		func() (err error) { d.creds, err = loadCredentials(c); return err },
 		func() error { return d.connect(ctx, id, metrics) },
@@ -168,6 +173,9 @@ func (d *daemon) abandon() error {
 	}
 	if d.store != nil {
 		err = errors.Join(err, d.store.Close())
+	}
+	if d.auditFile != nil {
+		err = errors.Join(err, d.auditFile.Close())
 	}
 	return err
 }
@@ -300,6 +308,7 @@ func (d *daemon) makeAPI(build version.Info, metrics *prometheus.Registry) (err 
 		Registry: d.registry, OpenAPI: d.documents, Metrics: metrics, PodStreams: podStreams{d.fleet}, Meter: d.meter, KeptLogs: keptLogs{d.jobLogs}, Version: build, Logger: d.log,
 		Authenticator: authn.New(authn.NewClientCertificate(d.creds.Roots(), clock.RealClock{}), d.tokens),
 		Authorizer:    d.authorizer,
+		Auditing:      d.auditing,
 		Tokens:        d.tokens,
 		MaxInFlight:   d.config.MaxInFlight,
 		// The engine is no health check: it recovers by itself, and until then its node reports
@@ -360,6 +369,9 @@ func (d *daemon) run(ctx context.Context, ready func() error) error {
 	err = errors.Join(err, state.Wait(), d.store.Close())
 	if d.engine != nil {
 		err = errors.Join(err, d.engine.Close())
+	}
+	if d.auditFile != nil {
+		err = errors.Join(err, d.auditFile.Close())
 	}
 	return err
 }

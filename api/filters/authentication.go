@@ -11,8 +11,8 @@ import (
 )
 
 // Authenticate says who makes a request. Whoever shows nothing is system:anonymous; whoever shows
-// what is wrong gets 401, unless open says that anybody may make the request.
-func Authenticate(next http.Handler, errs Errors, auth authenticator.Request, open func(*http.Request) bool, logger *slog.Logger) http.Handler {
+// what is wrong is refused, unless open says that anybody may make the request.
+func Authenticate(next, refused http.Handler, auth authenticator.Request, open func(*http.Request) bool, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, ok, err := auth.AuthenticateRequest(r)
 		switch {
@@ -23,7 +23,7 @@ func Authenticate(next http.Handler, errs Errors, auth authenticator.Request, op
 			r = r.WithContext(request.WithUser(r.Context(), anonymous()))
 		default:
 			logger.Debug("refused an unknown caller", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "error", err)
-			unauthorized(w, r, errs)
+			refused.ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -34,8 +34,11 @@ func anonymous() *user.DefaultInfo {
 	return &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 }
 
-func unauthorized(w http.ResponseWriter, r *http.Request, errs Errors) {
-	// An HTTP/2 connection is dear; a stranger gets none to keep (CVE-2023-44487).
-	w.Header().Set("Connection", "close")
-	errs.Write(w, r, apierrors.NewUnauthorized("Unauthorized"))
+// Unauthorized answers with 401.
+func Unauthorized(errs Errors) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// An HTTP/2 connection is dear; a stranger gets none to keep (CVE-2023-44487).
+		w.Header().Set("Connection", "close")
+		errs.Write(w, r, apierrors.NewUnauthorized("Unauthorized"))
+	})
 }

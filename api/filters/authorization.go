@@ -33,12 +33,15 @@ func Authorize(next http.Handler, errs Errors, auth authorizer.UnconditionalAuth
 		}
 		switch {
 		case decision == authorizer.DecisionAllow:
+			decided(r, "allow", reason)
 			next.ServeHTTP(w, r)
 		case err != nil:
 			errs.Write(w, r, apierrors.NewInternalError(err))
 		case asked.User.GetName() == user.Anonymous:
-			unauthorized(w, r, errs)
+			decided(r, "forbid", reason)
+			Unauthorized(errs).ServeHTTP(w, r)
 		default:
+			decided(r, "forbid", reason)
 			responsewriters.Forbidden(asked, w, r, reason, errs.Codecs)
 		}
 	})
@@ -61,8 +64,13 @@ func attributes(r *http.Request) (*authorizer.AttributesRecord, error) {
 	if !known || !ok {
 		return nil, errors.New("a request without a user or without a meaning")
 	}
+	return attributesOf(who, info), nil
+}
+
+// attributesOf is what somebody asks for; who may be nil.
+func attributesOf(who user.Info, info *request.RequestInfo) *authorizer.AttributesRecord {
 	return &authorizer.AttributesRecord{
 		User: who, Verb: info.Verb, Namespace: info.Namespace, APIGroup: info.APIGroup, APIVersion: info.APIVersion,
 		Resource: info.Resource, Subresource: info.Subresource, Name: info.Name, ResourceRequest: info.IsResourceRequest, Path: info.Path,
-	}, nil
+	}
 }

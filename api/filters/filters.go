@@ -18,7 +18,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -64,7 +67,7 @@ func Recover(next http.Handler, errs Errors, logger *slog.Logger) http.Handler {
 }
 
 // Context puts into a request's context what upstream's handlers look for there: what is asked for,
-// when it came, an audit context (they write to it without looking), a logger, and a recorder of
+// when it came, an audit event (they write to it without looking), a logger, and a recorder of
 // warnings.
 func Context(next http.Handler, errs Errors, clk clock.PassiveClock, logger *slog.Logger) http.Handler {
 	resolver := &request.RequestInfoFactory{
@@ -81,11 +84,23 @@ func Context(next http.Handler, errs Errors, clk clock.PassiveClock, logger *slo
 		w.Header().Set("Cache-Control", "no-cache, private")
 		ctx := request.WithReceivedTimestamp(r.Context(), clk.Now())
 		ctx = request.WithRequestInfo(ctx, info)
-		ctx = audit.WithAuditContext(ctx)
+		ctx = withAudit(ctx, w.Header(), r.Header.Get(auditinternal.HeaderAuditID))
 		ctx = klog.NewContext(ctx, klogger)
 		ctx = warning.WithWarningRecorder(ctx, &warnings{header: w.Header()})
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// withAudit begins the audit event of a request, whose identifier is the client's or a new one and is
+// told in the answer.
+func withAudit(ctx context.Context, answer http.Header, id string) context.Context {
+	if id == "" {
+		id = string(uuid.NewUUID())
+	}
+	answer.Set(auditinternal.HeaderAuditID, id)
+	ctx = audit.WithAuditContext(ctx)
+	audit.WithAuditID(ctx, types.UID(id))
+	return ctx
 }
 
 // LongRunning reports whether a request goes on until one side ends it: a watch, a log, a stream,

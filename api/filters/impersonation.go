@@ -8,6 +8,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -38,6 +39,7 @@ func Impersonate(next http.Handler, errs Errors, auth authorizer.UnconditionalAu
 			}
 		}
 		as.Groups = completeGroups(as)
+		audit.LogImpersonatedUser(r.Context(), as, "")
 		next.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), as)))
 	})
 }

@@ -9,6 +9,8 @@ import (
 // Recorder is a ResponseWriter that remembers the status it was given.
 type Recorder struct {
 	http.ResponseWriter
+	// begun, unless nil, is called with the status when there is one, before the client has it.
+	begun  func(status int)
 	status int
 }
 
@@ -26,17 +28,24 @@ func (r *Recorder) Status() int { return r.status }
 
 // WriteHeader implements http.ResponseWriter.
 func (r *Recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
+	r.begin(status)
 	r.ResponseWriter.WriteHeader(status)
+}
+
+// begin notes the status of an answer that has none yet.
+func (r *Recorder) begin(status int) {
+	if r.status != 0 {
+		return
+	}
+	r.status = status
+	if r.begun != nil {
+		r.begun(status)
+	}
 }
 
 // Write implements http.ResponseWriter.
 func (r *Recorder) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
+	r.begin(http.StatusOK)
 	return r.ResponseWriter.Write(p)
 }
 
@@ -50,8 +59,8 @@ func (r *Recorder) Flush() {
 // Hijack implements http.Hijacker. HTTP/2 connections can not be taken over.
 func (r *Recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(r.ResponseWriter).Hijack()
-	if err == nil && r.status == 0 {
-		r.status = http.StatusSwitchingProtocols
+	if err == nil {
+		r.begin(http.StatusSwitchingProtocols)
 	}
 	return conn, rw, err
 }

@@ -35,6 +35,9 @@ const (
 	tlsCert  = "tls-cert-file"
 	tlsKey   = "tls-private-key-file"
 
+	auditPolicy = "audit-policy"
+	auditLog    = "audit-log"
+
 	publishAddress = "publish-address"
 	frontDoor      = "front-door"
 )
@@ -54,6 +57,8 @@ func serverFlags() []cli.Flag {
 		&cli.StringFlag{Name: clientCA, Usage: "`FILE` of authorities whose client certificates are accepted beside those of skiff's own"},
 		&cli.StringFlag{Name: tlsCert, Usage: "`FILE` with the certificate that the API shows in place of one of skiff's own authority"},
 		&cli.StringFlag{Name: tlsKey, Usage: "`FILE` with the private key of that certificate"},
+		&cli.StringFlag{Name: auditPolicy, Usage: "`FILE` with the Policy of audit.k8s.io/v1 that says which requests are recorded (default: none are)"},
+		&cli.StringFlag{Name: auditLog, Usage: "`FILE` that requests are recorded in, one JSON object a line, or - for standard output (default: audit.log in the data directory)"},
 		&cli.StringFlag{Name: subnet, Usage: "IPv4 `PREFIX` of the network of pods and services, /26 or larger (default: one that is free)"},
 		&cli.StringFlag{Name: domain, Value: config.ClusterDomain, Usage: "`DOMAIN` of the names of services and pods"},
 		&cli.StringFlag{Name: publishAddress, Value: config.PublishAddress, Usage: "`ADDRESS` of this machine on which node ports, load balancers and the front door listen; any but a loopback address lets others in"},
@@ -98,6 +103,14 @@ func checkTLSFlags(c *cli.Context) error {
 	return nil
 }
 
+// checkAuditFlags refuses a log that nothing would be recorded in.
+func checkAuditFlags(c *cli.Context) error {
+	if c.String(auditLog) != "" && c.String(auditPolicy) == "" {
+		return fmt.Errorf("--%s takes --%s, which says what is recorded", auditLog, auditPolicy)
+	}
+	return nil
+}
+
 // readConfig reads the flags of a daemon about to start.
 func readConfig(env *command.Env, c *cli.Context) (config.Config, error) {
 	cfg := config.Config{
@@ -109,9 +122,10 @@ func readConfig(env *command.Env, c *cli.Context) (config.Config, error) {
 		MaxInFlight:          c.Int(inFlight),
 		AllowedUnsafeSysctls: listed(c.String(unsafeSysctls)),
 		PodsByRouter:         c.Bool(byRouter),
-		ClientCAFile:         c.String(clientCA), TLSCertFile: c.String(tlsCert), TLSKeyFile: c.String(tlsKey),
+		AuditPolicyFile:      c.String(auditPolicy), AuditLogFile: c.String(auditLog),
+		ClientCAFile: c.String(clientCA), TLSCertFile: c.String(tlsCert), TLSKeyFile: c.String(tlsKey),
 	}
-	if err := errors.Join(checkNodeFlags(c), checkTLSFlags(c), readNetwork(c, &cfg)); err != nil {
+	if err := errors.Join(checkNodeFlags(c), checkTLSFlags(c), checkAuditFlags(c), readNetwork(c, &cfg)); err != nil {
 		return config.Config{}, err
 	}
 	if f := c.String("log-format"); f != "text" && f != "json" {

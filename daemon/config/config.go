@@ -52,6 +52,10 @@ type Config struct {
 	// beside those of skiff's own; empty for none. TLSCertFile and TLSKeyFile hold what the API shows to
 	// clients in place of a certificate by skiff's own authority; both or neither are set.
 	ClientCAFile, TLSCertFile, TLSKeyFile string
+	// AuditPolicyFile holds a Policy of audit.k8s.io/v1 that says which requests the API records; empty
+	// for none. AuditLogFile is where they are recorded: empty for audit.log in Dir, and - for standard
+	// output.
+	AuditPolicyFile, AuditLogFile string
 	// Subnet is the IPv4 prefix of the pods' network, of 26 bits or fewer; the zero value lets the
 	// daemon choose one that is free.
 	Subnet netip.Prefix

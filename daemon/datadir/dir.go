@@ -62,6 +62,9 @@ func (d Dir) JobLogs() string { return d.path("joblogs") }
 // LogFile is the log of a daemon in the background.
 func (d Dir) LogFile() string { return d.path("daemon.log") }
 
+// AuditLog is where requests are recorded, unless another file is named.
+func (d Dir) AuditLog() string { return d.path("audit.log") }
+
 // NodeFile holds the name of the machine's node.
 func (d Dir) NodeFile() string { return d.path("node") }
 
