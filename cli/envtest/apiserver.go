@@ -32,7 +32,7 @@ const (
 
 // serverFlags are those of kube-apiserver that have an effect here.
 type serverFlags struct {
-	bind, port, store, certDir, cert, key, clients, modes *string
+	bind, port, store, certDir, cert, key, clients, modes, auditPolicy, auditLog *string
 }
 
 // newAPIServer returns what stands in for kube-apiserver, and for the controllers and the kubelet that no
@@ -47,6 +47,9 @@ func newAPIServer(flags *flag.FlagSet, env *command.Env, server daemon.Server) f
 		key:     flags.String("tls-private-key-file", "", "`FILE` with its key, in place of apiserver.key"),
 		clients: flags.String("client-ca-file", "", "`FILE` of authorities whose client certificates are accepted"),
 		modes:   flags.String("authorization-mode", "RBAC", "RBAC, alone or with Node"),
+
+		auditPolicy: flags.String("audit-policy-file", "", "`FILE` that says which requests are recorded"),
+		auditLog:    flags.String("audit-log-path", "", "`FILE` that they are recorded in, or - for standard output"),
 	}
 	without(flags, map[string]string{
 		"allow-privileged":                 "privileged pods are allowed",
@@ -89,6 +92,9 @@ func (f *serverFlags) config(ctx context.Context) (config.Config, error) {
 	c := config.Config{
 		Dir: dir, Listen: net.JoinHostPort(*f.bind, *f.port), ClientCAFile: *f.clients, TLSCertFile: *f.cert, TLSKeyFile: *f.key,
 		DefaultTolerationSeconds: config.TolerationSeconds,
+	}
+	if *f.auditLog != "" { // without a log, kube-apiserver's policy has no effect
+		c.AuditPolicyFile, c.AuditLogFile = *f.auditPolicy, *f.auditLog
 	}
 	if c.TLSCertFile == "" && *f.certDir != "" {
 		c.TLSCertFile, c.TLSKeyFile = filepath.Join(*f.certDir, "apiserver.crt"), filepath.Join(*f.certDir, "apiserver.key")

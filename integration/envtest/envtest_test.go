@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -111,9 +112,14 @@ func TestController(t *testing.T) {
 	})
 }
 
-// TestUsers: the certificates that envtest issues are users of the API.
+// TestUsers: the certificates that envtest issues are users of the API, and those whom the audit log names.
 func TestUsers(t *testing.T) {
 	env := &envtest.Environment{}
+	policy, log := filepath.Join(t.TempDir(), "policy.yaml"), filepath.Join(t.TempDir(), "audit.log")
+	if err := os.WriteFile(policy, []byte(`{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[{"level":"Metadata","users":["jane"]}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env.ControlPlane.GetAPIServer().Configure().Set("audit-policy-file", policy).Set("audit-log-path", log)
 	if _, err := env.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -137,5 +143,8 @@ func TestUsers(t *testing.T) {
 	text, err := io.ReadAll(out)
 	if err != nil || !strings.Contains(string(text), "jane") {
 		t.Errorf("%q, %v", text, err)
+	}
+	if recorded, err := os.ReadFile(log); err != nil || !strings.Contains(string(recorded), `"resource":"selfsubjectreviews"`) {
+		t.Errorf("recorded is %q, %v", recorded, err)
 	}
 }
